@@ -1,0 +1,1 @@
+//! The edge: `libeventlet.so`, the only place with exports.

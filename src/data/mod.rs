@@ -1,0 +1,7 @@
+//! Floor 1: structures that know no switching.
+
+pub mod deadline;
+pub mod list;
+pub mod timers;
+
+pub use deadline::Deadline;

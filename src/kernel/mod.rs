@@ -1,0 +1,11 @@
+//! Floor 0: the kernel without libc symbols.
+
+pub mod clock;
+pub mod fs;
+pub mod log;
+pub mod options;
+pub mod real;
+pub mod stats;
+pub mod syscall;
+
+pub use syscall::{Errno, Result};
