@@ -2,6 +2,7 @@
 
 pub mod deadline;
 pub mod list;
+pub mod stack;
 pub mod timers;
 
 pub use deadline::Deadline;

@@ -92,6 +92,9 @@ pub struct FpControl {
 }
 
 impl FpControl {
+    /// What the x86-64 ABI gives a fresh process.
+    pub const DEFAULT: FpControl = FpControl { mxcsr: 0x1f80, x87: 0x37f };
+
     /// MXCSR's sticky exception flags are data, not control, but travel with it as in a kernel switch.
     #[inline(always)]
     pub fn read() -> FpControl {

@@ -42,17 +42,25 @@ impl Switch {
 pub static PREEMPT: Switch =
     Switch::new(c"EVENTLET_PREEMPT", 1, "0: never preempt a thread that hogs the hub");
 /// EVENTLET_STACK_SIZE
-pub static STACK_SIZE: Switch =
-    Switch::new(c"EVENTLET_STACK_SIZE", 0, "stack bytes of threads that ask for none (k, m, g allowed; 0: RLIMIT_STACK)");
+pub static STACK_SIZE: Switch = Switch::new(
+    c"EVENTLET_STACK_SIZE",
+    0,
+    "stack bytes of threads that ask for none (k, m, g allowed; 0: RLIMIT_STACK)",
+);
 /// EVENTLET_LOG
-pub static LOG: Switch = Switch::new(c"EVENTLET_LOG", 0, "1: say on stderr what is in force and what could not be made green");
+pub static LOG: Switch =
+    Switch::new(c"EVENTLET_LOG", 0, "1: say on stderr what is in force and what could not be made green");
 /// EVENTLET_DETECT
-pub static DETECT: Switch =
-    Switch::new(c"EVENTLET_DETECT", 0, "1: abort when a parked thread's wait is over and nobody woke it (for tests)");
+pub static DETECT: Switch = Switch::new(
+    c"EVENTLET_DETECT",
+    0,
+    "1: abort when a parked thread's wait is over and nobody woke it (for tests)",
+);
 /// EVENTLET_STATS
 pub static STATS: Switch = Switch::new(c"EVENTLET_STATS", 0, "1: print the counters on stderr at exit");
 /// EVENTLET_FAULT: test hooks, a bit mask of [`fault`].
-pub static FAULT: Switch = Switch::new(c"EVENTLET_FAULT", 0, "test hooks that make a part fail; see src/kernel/options.rs");
+pub static FAULT: Switch =
+    Switch::new(c"EVENTLET_FAULT", 0, "test hooks that make a part fail; see src/kernel/options.rs");
 
 /// Bits of [`FAULT`].
 pub mod fault {

@@ -39,18 +39,79 @@ pub unsafe fn raw6(n: i64, a: usize, b: usize, c: usize, d: usize, e: usize, f: 
     answer
 }
 
-/// `syscall!(number, args...)`: one system call, `Result<usize>`. Arguments are cast with `as usize`.
+/// What can be an argument of a system call: a number, a pointer, a reference.
+pub trait Word {
+    /// The register's content.
+    fn word(self) -> usize;
+}
+
+macro_rules! words {
+    ($($number:ty),*) => { $(impl Word for $number {
+        #[inline(always)]
+        fn word(self) -> usize { self as usize }
+    })* };
+}
+
+words!(usize, isize, u64, i64, u32, i32, u16, u8);
+
+impl<T> Word for *const T {
+    #[inline(always)]
+    fn word(self) -> usize {
+        self as usize
+    }
+}
+
+impl<T> Word for *mut T {
+    #[inline(always)]
+    fn word(self) -> usize {
+        self as usize
+    }
+}
+
+impl<T> Word for &T {
+    #[inline(always)]
+    fn word(self) -> usize {
+        core::ptr::from_ref(self) as usize
+    }
+}
+
+impl<T> Word for &mut T {
+    #[inline(always)]
+    fn word(self) -> usize {
+        core::ptr::from_mut(self) as usize
+    }
+}
+
+/// `syscall!(number, args...)`: one system call, `Result<usize>`.
 #[macro_export]
 macro_rules! syscall {
-    ($n:expr) => { $crate::syscall!($n, 0) };
-    ($n:expr, $a:expr) => { $crate::syscall!($n, $a, 0) };
-    ($n:expr, $a:expr, $b:expr) => { $crate::syscall!($n, $a, $b, 0) };
-    ($n:expr, $a:expr, $b:expr, $c:expr) => { $crate::syscall!($n, $a, $b, $c, 0) };
-    ($n:expr, $a:expr, $b:expr, $c:expr, $d:expr) => { $crate::syscall!($n, $a, $b, $c, $d, 0) };
-    ($n:expr, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr) => { $crate::syscall!($n, $a, $b, $c, $d, $e, 0) };
+    ($n:expr) => {
+        $crate::syscall!($n, 0)
+    };
+    ($n:expr, $a:expr) => {
+        $crate::syscall!($n, $a, 0)
+    };
+    ($n:expr, $a:expr, $b:expr) => {
+        $crate::syscall!($n, $a, $b, 0)
+    };
+    ($n:expr, $a:expr, $b:expr, $c:expr) => {
+        $crate::syscall!($n, $a, $b, $c, 0)
+    };
+    ($n:expr, $a:expr, $b:expr, $c:expr, $d:expr) => {
+        $crate::syscall!($n, $a, $b, $c, $d, 0)
+    };
+    ($n:expr, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr) => {
+        $crate::syscall!($n, $a, $b, $c, $d, $e, 0)
+    };
     ($n:expr, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $f:expr) => {
         $crate::kernel::syscall::check($crate::kernel::syscall::raw6(
-            $n as i64, $a as usize, $b as usize, $c as usize, $d as usize, $e as usize, $f as usize,
+            $n as i64,
+            $crate::kernel::syscall::Word::word($a),
+            $crate::kernel::syscall::Word::word($b),
+            $crate::kernel::syscall::Word::word($c),
+            $crate::kernel::syscall::Word::word($d),
+            $crate::kernel::syscall::Word::word($e),
+            $crate::kernel::syscall::Word::word($f),
         ))
     };
 }

@@ -1,1 +1,18 @@
-//! Floor 2: the runtime.
+//! Floor 2: the runtime. Who runs, who waits, and how a wait ends.
+//!
+//! One hub per process lives on the first thread; see [`hub`] for the picture. Everything that blocks does it in one
+//! form: link a [`crate::data::list::Node`] of the green thread where the waker will look, then [`Green::park`];
+//! whoever ends the wait calls [`hub::unpark`] (on the hub's thread) or [`inbox::push`] (from a foreign thread).
+
+pub mod descriptors;
+pub mod green;
+pub mod hub;
+pub mod inbox;
+pub mod parking;
+pub mod poller;
+pub mod preempt;
+pub mod signals;
+pub mod spawn;
+
+pub use green::{Green, Wait, Wake, current, this};
+pub use hub::hub;

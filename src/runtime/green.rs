@@ -1,0 +1,283 @@
+//! [`Green`]: one green thread, and its `park`.
+//!
+//! ```text
+//!   slot of one green thread                      %fs of that thread
+//!   | guard | stack  <-- grows   | Green | static TLS | struct pthread |
+//!                                  ^            |
+//!                                  +-- eventlet_this (a word of ours in the TLS block)
+//! ```
+//! Green thread 0 is the process's first thread: it has no coroutine, its TLS block is glibc's own, and its `park`
+//! runs the hub's loop. Every other one is a corosensei coroutine that the loop resumes.
+//!
+//! Safety: but for `link` (the inbox) all fields are touched on the hub's kernel thread alone, by the running green
+//! thread or by the hub; so `Cell`s do. A `Green` never moves; it dies when its slot is recycled, after it has ended
+//! and was joined or detached.
+
+use core::cell::{Cell, UnsafeCell};
+use core::mem::offset_of;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr};
+
+use crate::data::Deadline;
+use crate::data::list::{List, Node};
+use crate::data::timers::Timer;
+use crate::kernel::fs::{self, FpControl};
+use crate::kernel::{options, stats};
+
+use super::hub::{self, hub};
+use super::signals;
+
+/// Where a green thread stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// In the run queue.
+    Runnable,
+    /// On the processor.
+    Running,
+    /// Waiting to be unparked.
+    Parked,
+    /// Ended; its slot waits for join or recycling.
+    Finished,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wake {
+    /// What it waited for may have come: try again.
+    Ready,
+    /// The deadline passed.
+    TimedOut,
+    /// Signal handlers ran, one of them without SA_RESTART (or the call never restarts): EINTR.
+    Interrupted,
+    /// Signal handlers ran, all with SA_RESTART: a call that restarts goes on, others give EINTR.
+    Restart,
+    /// pthread_cancel: the row acts on it with the real `pthread_testcancel`.
+    Cancelled,
+    /// The descriptor was closed under the waiter: EBADF.
+    Closed,
+}
+
+/// What a parked thread waits for: said at every park, for the lost-wake-up detector and for reports.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// The call, as the user knows it.
+    pub call: &'static str,
+    /// Would the call succeed now? Asked by the detector with `a` and `b`; raw system calls only, no errno.
+    pub over: fn(usize, usize) -> bool,
+    /// The subject: a descriptor, an address.
+    pub a: usize,
+    /// More of it.
+    pub b: usize,
+    /// Whether signal handlers end the wait (locks and join: no, they run and the wait goes on).
+    pub interruptible: bool,
+    /// Whether it is a cancellation point (POSIX 2.9.5.2).
+    pub cancellable: bool,
+}
+
+impl Wait {
+    /// Nobody can tell from outside whether it is over (a condition variable, a sleep).
+    pub const fn opaque(call: &'static str) -> Wait {
+        Wait { call, over: |_, _| false, a: 0, b: 0, interruptible: true, cancellable: true }
+    }
+}
+
+/// The coroutine type of all green threads but the first.
+pub type Coroutine = corosensei::Coroutine<(), (), (), crate::data::stack::StackSlot>;
+type Yielder = corosensei::Yielder<(), ()>;
+
+/// What the thread was made for.
+#[derive(Debug)]
+pub struct Task {
+    /// The start routine.
+    pub start: extern "C" fn(*mut core::ffi::c_void) -> *mut core::ffi::c_void,
+    /// Its argument.
+    pub arg: *mut core::ffi::c_void,
+}
+
+/// One green thread.
+pub struct Green {
+    pub(super) state: Cell<State>,
+    pub(super) wake: Cell<Wake>,
+    pub(super) queued: Cell<*const Green>,
+    pub(super) wait: Cell<Wait>,
+    pub(super) tcb: Cell<usize>,
+    pub(super) fp: Cell<FpControl>,
+    pub(super) coroutine: UnsafeCell<Option<Coroutine>>,
+    pub(super) yielder: Cell<*const Yielder>,
+    pub(super) timer: Timer,
+    /// The address of the frame that raised the bypass (a signal handler's wrapper), [`HUB`] in the hub, 0: none.
+    pub(super) bypass: Cell<usize>,
+    /// Its place in the hub's list of all threads.
+    pub(super) all: Node<Green>,
+    /// The inbox's link and mark; the only fields a foreign thread writes.
+    pub(super) link: AtomicPtr<Green>,
+    pub(super) inboxed: AtomicBool,
+    /// May it be switched away from wherever it stands? Not for threads of `eventlet_spawn`.
+    pub preemptible: Cell<bool>,
+
+    /// The wait node of calls that wait for one thing.
+    pub node: Node<Green>,
+    /// The wait nodes of calls that wait for many (poll, select).
+    pub nodes: UnsafeCell<Vec<Node<Green>>>,
+    /// Cancellation was asked for and is enabled: the next cancellation point acts on it.
+    pub cancelled: Cell<bool>,
+    /// Who joins it.
+    pub joiners: List<Green>,
+    /// Nobody will join it.
+    pub detached: Cell<bool>,
+    /// What it returned or gave to pthread_exit.
+    pub result: Cell<*mut core::ffi::c_void>,
+    /// The tid that the program sees.
+    pub tid: Cell<i32>,
+    /// `pthread_setname_np`; NUL-terminated.
+    pub name: Cell<[u8; 16]>,
+    /// Virtual signal mask (kernel bit order) and pending thread-directed signals.
+    pub mask: Cell<u64>,
+    /// What it runs.
+    pub task: Task,
+    /// Stack: lowest usable address, size that the program asked for, guard size.
+    pub stack: (usize, usize, usize),
+    /// Where its slot came from.
+    pub serial: u64,
+}
+
+/// The `bypass` of green thread 0 while it runs the hub's loop.
+pub(super) const HUB: usize = 1;
+
+// SAFETY: foreign threads touch `link` and `inboxed` alone, which are atomic (file header).
+unsafe impl Sync for Green {}
+
+extern "C" fn no_start(_: *mut core::ffi::c_void) -> *mut core::ffi::c_void {
+    ptr::null_mut()
+}
+
+impl Green {
+    /// A thread that has never run, with the TLS block at `tcb`.
+    pub(super) const fn new(tcb: usize, task: Task, stack: (usize, usize, usize), serial: u64) -> Green {
+        Green {
+            state: Cell::new(State::Runnable),
+            wake: Cell::new(Wake::Ready),
+            queued: Cell::new(ptr::null()),
+            wait: Cell::new(Wait::opaque("start")),
+            tcb: Cell::new(tcb),
+            fp: Cell::new(FpControl::DEFAULT),
+            coroutine: UnsafeCell::new(None),
+            yielder: Cell::new(ptr::null()),
+            timer: Timer::new(),
+            bypass: Cell::new(0),
+            all: Node::new(),
+            link: AtomicPtr::new(ptr::null_mut()),
+            inboxed: AtomicBool::new(false),
+            preemptible: Cell::new(true),
+            node: Node::new(),
+            nodes: UnsafeCell::new(Vec::new()),
+            cancelled: Cell::new(false),
+            joiners: List::new(),
+            detached: Cell::new(false),
+            result: Cell::new(ptr::null_mut()),
+            tid: Cell::new(0),
+            name: Cell::new([0; 16]),
+            mask: Cell::new(0),
+            task,
+            stack,
+            serial,
+        }
+    }
+
+    /// Green thread 0, before activation.
+    pub(super) const fn first() -> Green {
+        Green::new(0, Task { start: no_start, arg: ptr::null_mut() }, (0, 0, 0), 0)
+    }
+
+    /// Whether it is the process's first thread.
+    #[inline(always)]
+    pub fn is_first(&self) -> bool {
+        ptr::eq(self, &hub().first)
+    }
+
+    /// Its TCB, which is its `pthread_t`.
+    pub fn tcb(&self) -> usize {
+        self.tcb.get()
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.state.get()
+    }
+
+    /// What it waits for; means something while it is parked.
+    pub fn wait(&self) -> Wait {
+        self.wait.get()
+    }
+
+    pub(super) fn of_timer<'a>(timer: *const Timer) -> &'a Green {
+        // SAFETY: every timer in the hub's heap is the `timer` field of a live Green.
+        unsafe { &*timer.byte_sub(offset_of!(Green, timer)).cast() }
+    }
+
+    /// The green thread whose `pthread_t` is `thread`; None for a foreign thread.
+    ///
+    /// # Safety
+    /// `thread` was given out by pthread_create or pthread_self and its thread was not joined (POSIX asks the same).
+    pub unsafe fn of(thread: usize) -> Option<&'static Green> {
+        // SAFETY: every TLS block of the process has our word at that place.
+        unsafe { (*fs::this_of(thread)).cast::<Green>().as_ref() }
+    }
+
+    /// Gives the hub away until someone unparks this thread, the deadline passes, a signal handler has run (if the
+    /// wait is interruptible) or cancellation is asked for (if it is a cancellation point). The caller has linked its
+    /// nodes before and unlinks them after.
+    pub fn park(&self, wait: &Wait, deadline: Deadline) -> Wake {
+        if options::FAULT.get() & options::fault::PARK != 0 {
+            return Wake::Ready;
+        }
+        let hub = hub();
+        loop {
+            if wait.cancellable && self.cancelled.get() {
+                return Wake::Cancelled;
+            }
+            if let Some(wake) = signals::deliver(self)
+                && wait.interruptible
+            {
+                return wake;
+            }
+            self.wait.set(*wait);
+            self.state.set(State::Parked);
+            hub.timers().set(&self.timer, deadline);
+            stats::PARKS.bump();
+            hub.leave(self);
+            match self.wake.get() {
+                Wake::Interrupted | Wake::Cancelled => {}
+                wake => return wake,
+            }
+        }
+    }
+
+    /// Whether it is in the hub or in a signal handler, where nothing may park.
+    #[inline(always)]
+    pub fn in_bypass(&self) -> bool {
+        self.bypass.get() != 0 && hub::bypassed(self)
+    }
+
+    /// Lets every other runnable thread go first.
+    pub fn yield_now(&self) {
+        let hub = hub();
+        self.state.set(State::Runnable);
+        hub.enqueue(self);
+        hub.leave(self);
+    }
+}
+
+/// The green thread of this TLS block, bypass or not; None on a foreign thread and while dormant.
+#[inline(always)]
+pub fn this() -> Option<&'static Green> {
+    // SAFETY: the word is NULL or points at the block's Green, which lives as long as its thread runs.
+    unsafe { fs::this().cast::<Green>().as_ref() }
+}
+
+/// The green thread that may park here: None on a foreign thread, while dormant, in the hub and in signal handlers.
+#[inline(always)]
+pub fn current() -> Option<&'static Green> {
+    let green = this()?;
+    if green.in_bypass() { None } else { Some(green) }
+}

@@ -1,0 +1,376 @@
+//! [`Hub`]: the scheduler of the process, M:1.
+//!
+//! ```text
+//!   green thread 0:  main() ... read() -> park() -> Hub::leave -> Hub::run  <- its park IS the loop
+//!                                                      |  resume        ^ suspend (park, yield) or end
+//!                                                      v                |
+//!   green thread n:                               start(arg) ... recv() -> park()
+//! ```
+//! A round: run what was runnable when the round began, in FIFO order, then take the inbox, fire due timers, ask the
+//! poller; with nothing runnable the poller waits. Round state lives here, not on the stack: green thread 0 may leave
+//! `run` in mid-round (when its own turn comes) and enter it again from another depth.
+//!
+//! `%fs` is switched lazily: between two green threads the loop keeps the last one's. So code on that path uses no
+//! thread-local and no errno; [`Hub::at_home`] takes green thread 0's `%fs` for what does (the poller, reports).
+//!
+//! Safety: everything here runs on the hub's kernel thread. The loop runs with green thread 0's bypass up.
+
+use core::cell::{Cell, UnsafeCell};
+use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::data::Deadline;
+use crate::data::list::List;
+use crate::data::timers::Timers;
+use crate::kernel::fs::{self, FpControl};
+use crate::kernel::{clock, stats};
+
+use super::green::{self, Green, State, Wake};
+use super::inbox;
+use super::poller::Poller;
+use super::{descriptors, parking, preempt, signals};
+
+/// Switches after which the poller is asked even when more is runnable.
+const SWITCHES_PER_POLL: u32 = 64;
+/// Cycles after which it is asked as well: some tens of microseconds.
+const CYCLES_PER_POLL: u64 = 60_000;
+/// Calls in a row that succeed at once before the caller yields.
+const BUDGET: u32 = 256;
+
+/// The hub of this process.
+pub struct Hub {
+    /// Green thread 0.
+    pub first: Green,
+    running: Cell<*const Green>,
+    head: Cell<*const Green>,
+    tail: Cell<*const Green>,
+    queued: Cell<usize>,
+    left: Cell<usize>,
+    switches: Cell<u32>,
+    polled_at: Cell<u64>,
+    poll_due: Cell<bool>,
+    budget: Cell<u32>,
+    fp: Cell<FpControl>,
+    fs: Cell<usize>,
+    timers: UnsafeCell<Timers>,
+    /// Every green thread that was started and has not been reaped.
+    pub threads: List<Green>,
+    live: Cell<usize>,
+    poller: UnsafeCell<Option<Poller>>,
+}
+
+// SAFETY: one kernel thread uses it (file header); foreign threads go through the inbox.
+unsafe impl Sync for Hub {}
+
+static HUB: Hub = Hub {
+    first: Green::first(),
+    running: Cell::new(ptr::null()),
+    head: Cell::new(ptr::null()),
+    tail: Cell::new(ptr::null()),
+    queued: Cell::new(0),
+    left: Cell::new(0),
+    switches: Cell::new(0),
+    polled_at: Cell::new(0),
+    poll_due: Cell::new(false),
+    budget: Cell::new(BUDGET),
+    fp: Cell::new(FpControl::DEFAULT),
+    fs: Cell::new(0),
+    timers: UnsafeCell::new(Timers::new()),
+    threads: List::new(),
+    live: Cell::new(0),
+    poller: UnsafeCell::new(None),
+};
+
+static ACTIVE: AtomicBool = AtomicBool::new(false);
+
+/// The hub. Only for the hub's kernel thread.
+#[inline(always)]
+pub fn hub() -> &'static Hub {
+    &HUB
+}
+
+/// Whether green threads exist or have existed; false while dormant. Any thread may ask.
+#[inline(always)]
+pub fn active() -> bool {
+    ACTIVE.load(Ordering::Acquire)
+}
+
+/// Whether the bypass recorded in `green` still holds. A handler that was left by longjmp never lowered it: then the
+/// stack pointer has passed the handler's frame, and it is lowered here.
+#[cold]
+pub(super) fn bypassed(green: &Green) -> bool {
+    let frame = green.bypass.get();
+    if frame == green::HUB || signals::handler_alive(frame) {
+        return true;
+    }
+    green.bypass.set(0);
+    false
+}
+
+impl Hub {
+    /// Makes green thread 0 out of the calling thread, the process's first. The poller comes up with it.
+    pub(super) fn activate(&'static self, tid: i32) -> crate::kernel::Result<()> {
+        let poller = Poller::new()?;
+        // SAFETY: nothing else uses the hub before ACTIVE is set.
+        unsafe { *self.poller.get() = Some(poller) };
+        let tcb = fs::get();
+        self.first.tcb.set(tcb);
+        self.first.tid.set(tid);
+        self.first.state.set(State::Running);
+        self.fs.set(tcb);
+        self.fp.set(FpControl::read());
+        self.running.set(&self.first);
+        self.threads.push_back(&self.first.all, &self.first);
+        // SAFETY: the calling thread's own TLS block.
+        unsafe { *fs::this_of(tcb) = (&raw const self.first).cast() };
+        ACTIVE.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// The timer heap.
+    #[allow(clippy::mut_from_ref, reason = "one thread, and no caller keeps the borrow over a switch")]
+    pub(super) fn timers(&self) -> &mut Timers {
+        // SAFETY: hub's thread only; borrowed for one call at a time.
+        unsafe { &mut *self.timers.get() }
+    }
+
+    /// The poller.
+    pub fn poller(&self) -> &Poller {
+        // SAFETY: set by `activate`, replaced only in a fork child.
+        unsafe { (*self.poller.get()).as_ref().expect("an active hub has a poller") }
+    }
+
+    /// The green thread on the processor; None while the loop itself runs.
+    pub fn running(&self) -> Option<&'static Green> {
+        // SAFETY: NULL or a live thread.
+        unsafe { self.running.get().as_ref() }
+    }
+
+    /// Green threads that have started and not ended, the first not counted.
+    pub fn live(&self) -> usize {
+        self.live.get()
+    }
+
+    /// Whether anybody but the running thread could use the hub.
+    pub fn contended(&self) -> bool {
+        self.queued.get() > 0 || self.live.get() > 0
+    }
+
+    /// The next round asks the poller, whatever the budget says.
+    pub fn want_poll(&self) {
+        self.poll_due.set(true);
+    }
+
+    /// A call of `green` succeeded without waiting. After a budget of such calls it lets the others go.
+    #[inline(always)]
+    pub fn charge(&self, green: &Green) {
+        let budget = self.budget.get() - 1;
+        self.budget.set(budget);
+        if budget == 0 {
+            self.spent(green);
+        }
+    }
+
+    /// The running thread's next charged call yields.
+    pub(super) fn spend(&self) {
+        self.budget.set(1);
+    }
+
+    #[cold]
+    fn spent(&self, green: &Green) {
+        self.budget.set(BUDGET);
+        if !green.preemptible.get() {
+            return;
+        }
+        self.want_poll();
+        green.yield_now();
+    }
+
+    /// A new thread: to the back of the run queue.
+    pub(super) fn admit(&self, green: &Green) {
+        self.threads.push_back(&green.all, green);
+        self.live.set(self.live.get() + 1);
+        preempt::contended(true);
+        stats::THREADS.bump();
+        self.enqueue(green);
+    }
+
+    /// Puts a runnable thread at the back of the queue.
+    pub(super) fn enqueue(&self, green: &Green) {
+        debug_assert!(green.state.get() == State::Runnable);
+        green.queued.set(ptr::null());
+        // SAFETY: the tail is a live thread in the queue.
+        match unsafe { self.tail.get().as_ref() } {
+            Some(tail) => tail.queued.set(green),
+            None => self.head.set(green),
+        }
+        self.tail.set(green);
+        self.queued.set(self.queued.get() + 1);
+    }
+
+    fn dequeue(&self) -> Option<&'static Green> {
+        // SAFETY: the head is NULL or a live thread in the queue.
+        let green = unsafe { self.head.get().as_ref() }?;
+        self.head.set(green.queued.get());
+        if self.head.get().is_null() {
+            self.tail.set(ptr::null());
+        }
+        self.queued.set(self.queued.get() - 1);
+        Some(green)
+    }
+
+    /// Gives the processor away; returns when `green`, the running thread, has its next turn.
+    pub(super) fn leave(&'static self, green: &Green) {
+        if green.is_first() {
+            self.run(green);
+        } else {
+            // SAFETY: set at the coroutine's first step and valid while it runs.
+            unsafe { (*green.yielder.get()).suspend(()) };
+        }
+        self.budget.set(BUDGET);
+    }
+
+    /// The loop, on green thread 0's stack, until its own turn comes.
+    fn run(&'static self, first: &Green) {
+        first.fp.set(FpControl::read());
+        self.fp.set(first.fp.get());
+        first.bypass.set(green::HUB);
+        self.running.set(ptr::null());
+        loop {
+            while self.left.get() > 0 {
+                self.left.set(self.left.get() - 1);
+                let Some(green) = self.dequeue() else { break };
+                if green.is_first() {
+                    self.go_home();
+                    self.load_fp(first);
+                    first.bypass.set(0);
+                    first.state.set(State::Running);
+                    self.running.set(first);
+                    stats::SWITCHES.bump();
+                    preempt::slice_begins();
+                    return;
+                }
+                self.resume(green);
+            }
+            self.between_rounds();
+            self.left.set(self.queued.get());
+        }
+    }
+
+    fn resume(&'static self, green: &'static Green) {
+        green.state.set(State::Running);
+        self.running.set(green);
+        self.switches.set(self.switches.get() + 1);
+        stats::SWITCHES.bump();
+        preempt::slice_begins();
+        if self.fs.get() != green.tcb.get() {
+            self.fs.set(green.tcb.get());
+            // SAFETY: a complete TCB; the loop holds no address of a thread-local.
+            unsafe { fs::set(green.tcb.get()) };
+        }
+        self.load_fp(green);
+        // SAFETY: the coroutine is there from the thread's birth to its reaping, and nobody else resumes it.
+        let ended =
+            unsafe { (*green.coroutine.get()).as_mut().unwrap_unchecked().resume(()).as_return().is_some() };
+        let fp = FpControl::read();
+        green.fp.set(fp);
+        self.fp.set(fp);
+        self.running.set(ptr::null());
+        if ended {
+            self.live.set(self.live.get() - 1);
+            preempt::contended(self.live.get() > 0);
+            stats::FINISHED.bump();
+            // The dead thread's TLS block may be rebuilt from here on.
+            self.go_home();
+            super::spawn::ended(green);
+        }
+    }
+
+    #[inline(always)]
+    fn load_fp(&self, green: &Green) {
+        if green.fp.get() != self.fp.get() {
+            green.fp.get().load();
+            self.fp.set(green.fp.get());
+        }
+    }
+
+    /// Takes green thread 0's `%fs`.
+    pub(super) fn go_home(&self) {
+        let tcb = self.first.tcb.get();
+        if self.fs.get() != tcb {
+            self.fs.set(tcb);
+            // SAFETY: the first thread's own TCB.
+            unsafe { fs::set(tcb) };
+        }
+    }
+
+    /// Inbox, timers, descriptors. Waits in the poller when nothing is runnable.
+    fn between_rounds(&'static self) {
+        inbox::drain();
+        parking::wake_posted();
+        signals::route();
+        let idle = self.queued.get() == 0;
+        if !idle && !self.poll_due.get() && self.switches.get() < SWITCHES_PER_POLL {
+            if clock::cycles().wrapping_sub(self.polled_at.get()) < CYCLES_PER_POLL {
+                return;
+            }
+        }
+        if idle {
+            // A due timer makes someone runnable: then the poller must not wait.
+            self.fire_timers();
+        }
+        self.switches.set(0);
+        self.poll_due.set(false);
+        let deadline = if self.queued.get() > 0 { Deadline(0) } else { self.timers().next() };
+        self.poll(deadline);
+        self.fire_timers();
+        self.polled_at.set(clock::cycles());
+    }
+
+    fn fire_timers(&self) {
+        if self.timers().next() == Deadline::NEVER {
+            return;
+        }
+        let now = clock::now();
+        while let Some(timer) = self.timers().pop_due(now) {
+            unpark(Green::of_timer(timer), Wake::TimedOut);
+        }
+    }
+
+    /// Asks the poller, waiting until `deadline` at most, and hands its events to the waiters.
+    fn poll(&'static self, deadline: Deadline) {
+        stats::POLLS.bump();
+        self.go_home();
+        let waits = deadline != Deadline(0);
+        if waits && !inbox::sleep() {
+            return;
+        }
+        if waits {
+            preempt::idle(true);
+        }
+        signals::open_idle_mask(waits);
+        // SAFETY: the poller is used by this loop alone while it waits.
+        let poller = unsafe { (*self.poller.get()).as_mut().expect("an active hub has a poller") };
+        poller.wait(deadline);
+        signals::close_idle_mask(waits);
+        if waits {
+            inbox::awake();
+            preempt::idle(false);
+        }
+        poller.take(|event| descriptors::on_event(event));
+    }
+}
+
+/// Ends the wait of `green`: it goes to the back of the run queue and its `park` returns `wake`. False if it was not
+/// parked. On the hub's thread only.
+pub fn unpark(green: &Green, wake: Wake) -> bool {
+    if green.state.get() != State::Parked {
+        return false;
+    }
+    let hub = hub();
+    hub.timers().unset(&green.timer);
+    green.wake.set(wake);
+    green.state.set(State::Runnable);
+    hub.enqueue(green);
+    true
+}

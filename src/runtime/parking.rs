@@ -1,0 +1,243 @@
+//! Waiting on an address: one structure for mutexes, condition variables, semaphores, once and futexes. Thread-safe:
+//! foreign threads wake through it as well (they wait natively, on glibc's own words).
+//!
+//! Waiters are FIFO nodes in buckets keyed by address; each bucket has a spin lock that is never held over a switch.
+//! The protocol that loses no wake-up:
+//!
+//! | waiter (green thread) | waker (anybody) |
+//! | --- | --- |
+//! | links its node | writes the word |
+//! | full fence | full fence |
+//! | looks at the word again (`validate`), parks | looks for waiters |
+//!
+//! On the hub's thread the fence costs nothing, since waiter and waker are one kernel thread.
+//!
+//! A waker takes the node out and ends the wait in one step under the lock: `unpark` on the hub's thread, the inbox
+//! from a foreign one. A waiter whose wait ended otherwise (deadline, signal) finds its node gone and keeps the
+//! wake-up: it is never lost. A signal handler takes no lock: it posts the address, and the hub wakes the waiters.
+//!
+//! Safety: a node is linked in at most one bucket, under that bucket's lock, and unlinked before its thread goes on.
+
+use core::hint::spin_loop;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+
+use crate::data::Deadline;
+use crate::data::list::List;
+
+use super::green::{Green, Wait, Wake, this};
+use super::hub::{active, unpark};
+use super::inbox;
+
+const BUCKETS: usize = 1024;
+
+#[repr(align(64))]
+struct Bucket {
+    locked: AtomicBool,
+    waiters: AtomicUsize,
+    list: List<Green>,
+}
+
+// SAFETY: `list` is touched under `locked` alone.
+unsafe impl Sync for Bucket {}
+
+static TABLE: [Bucket; BUCKETS] =
+    [const { Bucket { locked: AtomicBool::new(false), waiters: AtomicUsize::new(0), list: List::new() } };
+        BUCKETS];
+
+fn bucket(address: usize) -> &'static Bucket {
+    let hash = (address >> 2).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    &TABLE[hash >> (64 - 10)]
+}
+
+impl Bucket {
+    fn lock(&self) {
+        let mut spins = 0u32;
+        while self.locked.swap(true, Ordering::Acquire) {
+            spins += 1;
+            if spins % 64 == 0 {
+                // SAFETY: sched_yield takes nothing; the holder may share our core.
+                let _ = unsafe { crate::syscall!(libc::SYS_sched_yield) };
+            }
+            spin_loop();
+        }
+    }
+
+    fn unlock(&self) {
+        self.locked.store(false, Ordering::Release);
+    }
+
+    fn count(&self, change: isize) {
+        self.waiters
+            .store(self.waiters.load(Ordering::Relaxed).wrapping_add_signed(change), Ordering::SeqCst);
+    }
+
+    /// Takes out the first waiter of `address` and ends its wait. Under the lock.
+    fn wake_first(&self, address: usize, on_hub: bool) -> bool {
+        let mut node = self.list.front();
+        while let Some(waiter) = node {
+            if waiter.tag.get() == address {
+                self.list.remove(waiter);
+                self.count(-1);
+                // SAFETY: a linked node's owner is alive: it unlinks itself before it goes on.
+                let green = unsafe { &*waiter.owner() };
+                if on_hub {
+                    unpark(green, Wake::Ready);
+                } else {
+                    inbox::push(green);
+                }
+                return true;
+            }
+            node = self.list.after(waiter);
+        }
+        false
+    }
+}
+
+/// Parks `green` on `address` until a wake-up, `deadline`, a signal or a cancel, unless `validate` (asked when the
+/// node is linked) says that there is nothing to wait for. `front`: keeps the place of one that was woken in vain.
+///
+/// None: `validate` said no, and no wake-up was taken. `Ready` is also the answer when a wake-up came together with
+/// something else: whoever gets `Ready` owns one wake-up and either uses it up or passes it on.
+pub fn park(
+    green: &Green,
+    address: usize,
+    wait: &Wait,
+    deadline: Deadline,
+    front: bool,
+    validate: impl FnOnce() -> bool,
+) -> Option<Wake> {
+    let bucket = bucket(address);
+    bucket.lock();
+    green.node.tag.set(address);
+    if front {
+        bucket.list.push_front(&green.node, green);
+    } else {
+        bucket.list.push_back(&green.node, green);
+    }
+    bucket.count(1);
+    bucket.unlock();
+    fence(Ordering::SeqCst);
+    let wake = if validate() { Some(green.park(wait, deadline)) } else { None };
+    if leave(green) { wake } else { Some(Wake::Ready) }
+}
+
+/// Takes `green`'s node out of whatever queue it is in. False: a waker was faster, its wake-up is ours.
+pub fn leave(green: &Green) -> bool {
+    let bucket = loop {
+        // A requeue by a foreign thread may move the node to another bucket until we hold the lock.
+        let address = green.node.tag.get();
+        let bucket = bucket(address);
+        bucket.lock();
+        if green.node.tag.get() == address {
+            break bucket;
+        }
+        bucket.unlock();
+    };
+    let linked = !green.node.list().is_null();
+    if linked {
+        green.node.unlink();
+        bucket.count(-1);
+    }
+    bucket.unlock();
+    if !linked && green.inboxed.load(Ordering::Acquire) {
+        // A foreign waker pushed us: the push must not outlive this wait.
+        inbox::drain();
+    }
+    linked
+}
+
+/// Wakes up to `count` waiters of `address`, oldest first; how many there were. Anybody may call it, after writing
+/// the word that the waiters look at. In a signal handler the count is not known: 0.
+#[inline(always)]
+pub fn wake(address: usize, count: usize) -> usize {
+    match this() {
+        Some(green) if !green.in_bypass() => {
+            if bucket(address).waiters.load(Ordering::Relaxed) == 0 {
+                0
+            } else {
+                wake_waiting(address, count, true)
+            }
+        }
+        Some(_) => {
+            inbox::post_address(address);
+            0
+        }
+        None if active() => {
+            fence(Ordering::SeqCst);
+            if bucket(address).waiters.load(Ordering::SeqCst) == 0 {
+                0
+            } else {
+                wake_waiting(address, count, false)
+            }
+        }
+        None => 0,
+    }
+}
+
+#[cold]
+fn wake_waiting(address: usize, count: usize, on_hub: bool) -> usize {
+    let bucket = bucket(address);
+    bucket.lock();
+    let mut woken = 0;
+    while woken < count && bucket.wake_first(address, on_hub) {
+        woken += 1;
+    }
+    bucket.unlock();
+    woken
+}
+
+/// Wakes all whose addresses signal handlers posted. Between rounds, on the hub's thread.
+pub(super) fn wake_posted() {
+    inbox::take_addresses(
+        |address| {
+            wake_waiting(address, usize::MAX, true);
+        },
+        || {
+            for bucket in &TABLE {
+                bucket.lock();
+                while let Some(node) = bucket.list.front() {
+                    bucket.wake_first(node.tag.get(), true);
+                }
+                bucket.unlock();
+            }
+        },
+    );
+}
+
+/// Moves up to `count` waiters of `from` to the back of the queue of `to`; how many (FUTEX_REQUEUE).
+pub fn requeue(from: usize, to: usize, count: usize) -> usize {
+    let (source, target) = (bucket(from), bucket(to));
+    let same = core::ptr::eq(source, target);
+    // Two locks are taken in the order of their addresses.
+    let (low, high) = if core::ptr::from_ref(source) <= core::ptr::from_ref(target) {
+        (source, target)
+    } else {
+        (target, source)
+    };
+    low.lock();
+    if !same {
+        high.lock();
+    }
+    let mut moved = 0;
+    let mut node = source.list.front();
+    while let Some(waiter) = node {
+        if moved == count {
+            break;
+        }
+        node = source.list.after(waiter);
+        if waiter.tag.get() == from {
+            let owner = waiter.owner();
+            source.list.remove(waiter);
+            source.count(-1);
+            waiter.tag.set(to);
+            target.list.push_back(waiter, owner);
+            target.count(1);
+            moved += 1;
+        }
+    }
+    if !same {
+        high.unlock();
+    }
+    low.unlock();
+    moved
+}

@@ -1,0 +1,294 @@
+//! Preemption: a thread that hogs the hub is switched away from, so that programs written for real threads (a spinning
+//! main, a computing Python thread, a Ruby time slice) do not hang.
+//!
+//! A helper, a kernel thread of ours that libc does not know (raw clone, raw system calls, no TLS), looks every
+//! [`TICK`]: the same slice as at its last look, and someone else who could run? Then it sends the hub's thread
+//! [`SIGNAL`]. It sleeps while the hub has nothing to run.
+//!
+//! The handler switches only if the interrupted PC lies outside libc, ld.so, libgcc_s, the vDSO and this library (their
+//! locks, the unwinder's state and the malloc words that all green threads share would be caught half-way), and no
+//! handler of the program is beneath. Else it spends the thread's budget, so that its next row yields.
+//!
+//! Safety: the handler runs on the hub's kernel thread, on the running green thread's own stack; the signal frame,
+//! with all registers, stays there until the thread's next turn returns through it. It makes no libc call and leaves
+//! errno alone. SA_NODEFER: the signal stays open while we are away. The helper is sent off only to a hub thread that
+//! computes (state R): a signal would end a sleep inside libc with EINTR.
+
+use core::arch::{asm, global_asm};
+use core::ffi::{CStr, c_int, c_void};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use crate::kernel::{Result, options, stats};
+use crate::syscall;
+
+use super::green::this;
+use super::hub::hub;
+
+/// The reserved signal: SIGSTKFLT, which Linux never sends and no program uses.
+pub const SIGNAL: c_int = libc::SIGSTKFLT;
+/// Nanoseconds between two looks, and so the least slice that is cut.
+const TICK: i64 = 10_000_000;
+/// Looks at an idle hub before the helper goes to sleep.
+const PATIENCE: u32 = 10;
+
+static SLICE: AtomicU64 = AtomicU64::new(0);
+static IDLE: AtomicBool = AtomicBool::new(true);
+/// 1 while the helper sleeps until the hub has work.
+static ASLEEP: AtomicU32 = AtomicU32::new(0);
+static HUB_TID: AtomicI32 = AtomicI32::new(0);
+static CONTENDED: AtomicBool = AtomicBool::new(false);
+
+const RANGES: usize = 16;
+static FROM: [AtomicUsize; RANGES] = [const { AtomicUsize::new(0) }; RANGES];
+static TO: [AtomicUsize; RANGES] = [const { AtomicUsize::new(0) }; RANGES];
+
+/// A thread has its turn.
+#[inline(always)]
+pub(super) fn slice_begins() {
+    SLICE.store(SLICE.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    if ASLEEP.load(Ordering::Relaxed) != 0 {
+        wake_helper();
+    }
+}
+
+/// The hub is about to wait in the poller (or has come back).
+#[inline(always)]
+pub(super) fn idle(waits: bool) {
+    IDLE.store(waits, Ordering::Relaxed);
+}
+
+#[cold]
+fn wake_helper() {
+    if ASLEEP.swap(0, Ordering::SeqCst) != 0 {
+        // SAFETY: wakes the helper at its futex word.
+        let _ = unsafe { syscall!(libc::SYS_futex, &ASLEEP, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1) };
+    }
+}
+
+/// Starts the helper, unless EVENTLET_PREEMPT=0. On the hub's thread, at activation and in a fork child.
+pub(super) fn start() -> Result<()> {
+    if !options::PREEMPT.on() {
+        return Ok(());
+    }
+    // SAFETY: gettid takes nothing.
+    HUB_TID.store(unsafe { syscall!(libc::SYS_gettid)? } as i32, Ordering::Relaxed);
+    find_ranges();
+    install_handler()?;
+    start_helper()
+}
+
+/// Whether this PC may be switched away from.
+fn switchable(pc: usize) -> bool {
+    FROM.iter()
+        .zip(&TO)
+        .all(|(from, to)| !(from.load(Ordering::Relaxed)..to.load(Ordering::Relaxed)).contains(&pc))
+}
+
+extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+    // On a foreign thread, or while the loop itself runs on some thread's %fs: nothing to do.
+    let Some(green) = this() else { return };
+    let hub = hub();
+    if !hub.running().is_some_and(|running| core::ptr::eq(running, green)) || green.in_bypass() {
+        return;
+    }
+    if !hub.contended() || !green.preemptible.get() {
+        return;
+    }
+    // SAFETY: the kernel gives a ucontext with the interrupted registers.
+    let pc =
+        unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RIP as usize] } as usize;
+    if switchable(pc) {
+        stats::PREEMPTIONS.bump();
+        hub.want_poll();
+        green.yield_now();
+    } else {
+        hub.spend();
+    }
+}
+
+global_asm!(
+    ".globl eventlet_restorer",
+    ".hidden eventlet_restorer",
+    ".type eventlet_restorer,@function",
+    "eventlet_restorer:",
+    "mov eax, 15",
+    "syscall",
+    ".size eventlet_restorer, . - eventlet_restorer",
+);
+
+unsafe extern "C" {
+    fn eventlet_restorer();
+}
+
+/// The kernel's `struct sigaction`.
+#[repr(C)]
+struct Action {
+    handler: usize,
+    flags: usize,
+    restorer: usize,
+    mask: u64,
+}
+
+fn install_handler() -> Result<()> {
+    const SA_RESTORER: usize = 0x0400_0000;
+    let action = Action {
+        handler: on_signal as *const () as usize,
+        flags: (libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_NODEFER) as usize | SA_RESTORER,
+        restorer: eventlet_restorer as *const () as usize,
+        mask: 0,
+    };
+    // SAFETY: a complete kernel sigaction; our own reserved signal.
+    unsafe { syscall!(libc::SYS_rt_sigaction, SIGNAL, &action, core::ptr::null::<u8>(), 8)? };
+    Ok(())
+}
+
+/// Collects where a switch is not allowed.
+fn find_ranges() {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    COUNT.store(0, Ordering::Relaxed);
+    fn add(from: usize, to: usize) {
+        let place = COUNT.fetch_add(1, Ordering::Relaxed);
+        if place < RANGES {
+            FROM[place].store(from, Ordering::Relaxed);
+            TO[place].store(to, Ordering::Relaxed);
+        }
+    }
+    extern "C" fn object(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
+        // SAFETY: dl_iterate_phdr gives a live description of a loaded object.
+        let (info, name) = unsafe { (&*info, CStr::from_ptr((*info).dlpi_name)) };
+        let name = name.to_bytes();
+        // SAFETY: its program headers, `dlpi_phnum` of them.
+        let headers = unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum as usize) };
+        let code = headers
+            .iter()
+            .filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0);
+        let base = info.dlpi_addr as usize;
+        let spans = code.map(|header| {
+            (base + header.p_vaddr as usize, base + (header.p_vaddr + header.p_memsz) as usize)
+        });
+        let ours = on_signal as *const () as usize;
+        let contains = |part: &[u8]| name.windows(part.len()).any(|window| window == part);
+        let excluded = [&b"/libc.so"[..], b"/ld-linux", b"/libgcc_s.so", b"linux-vdso"]
+            .iter()
+            .any(|part| contains(part));
+        for (from, to) in spans {
+            if excluded || (from..to).contains(&ours) {
+                add(from, to);
+            }
+        }
+        0
+    }
+    // SAFETY: the callback keeps nothing; called while the process has one green thread.
+    unsafe { libc::dl_iterate_phdr(Some(object), core::ptr::null_mut()) };
+}
+
+const STACK: usize = 16 * 1024;
+
+/// A kernel thread without libc: its own small stack, the hub's `%fs` (which it never uses).
+fn start_helper() -> Result<()> {
+    IDLE.store(false, Ordering::Relaxed);
+    ASLEEP.store(0, Ordering::Relaxed);
+    let flags = libc::CLONE_VM
+        | libc::CLONE_FS
+        | libc::CLONE_FILES
+        | libc::CLONE_SIGHAND
+        | libc::CLONE_THREAD
+        | libc::CLONE_SYSVSEM;
+    // SAFETY: a private mapping; the helper starts with every signal blocked, on a stack of its own, in a function
+    // that never returns and uses neither TLS nor libc.
+    unsafe {
+        let stack = syscall!(
+            libc::SYS_mmap,
+            0,
+            STACK,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1isize,
+            0
+        )?;
+        let (all, mut before) = (!0u64, 0u64);
+        syscall!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &all, &mut before, 8)?;
+        let answer: isize;
+        asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "call {helper}",
+            "ud2",
+            "2:",
+            helper = sym helper,
+            inlateout("rax") libc::SYS_clone as isize => answer,
+            in("rdi") flags, in("rsi") stack + STACK - 64, in("rdx") 0, in("r10") 0, in("r8") 0,
+            lateout("rcx") _, lateout("r11") _,
+        );
+        let _ = syscall!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &before, core::ptr::null::<u8>(), 8);
+        crate::kernel::syscall::check(answer)?;
+    }
+    Ok(())
+}
+
+extern "C" fn helper() -> ! {
+    let name = c"eventlet-ticker";
+    let pause = libc::timespec { tv_sec: 0, tv_nsec: TICK };
+    // SAFETY: raw system calls on our own memory only.
+    unsafe {
+        let _ = syscall!(libc::SYS_prctl, libc::PR_SET_NAME, name.as_ptr());
+        let pid = syscall!(libc::SYS_getpid).unwrap_or(0);
+        let (mut seen, mut quiet) = (0, 0);
+        loop {
+            let _ = syscall!(libc::SYS_nanosleep, &pause, 0);
+            let slice = SLICE.load(Ordering::Relaxed);
+            let idle = IDLE.load(Ordering::Relaxed);
+            if slice == seen && !idle {
+                if CONTENDED.load(Ordering::Relaxed) && computes(HUB_TID.load(Ordering::Relaxed)) {
+                    let _ = syscall!(libc::SYS_tgkill, pid, HUB_TID.load(Ordering::Relaxed), SIGNAL);
+                }
+            }
+            quiet = if slice == seen && (idle || !CONTENDED.load(Ordering::Relaxed)) { quiet + 1 } else { 0 };
+            seen = slice;
+            if quiet >= PATIENCE {
+                quiet = 0;
+                ASLEEP.store(1, Ordering::SeqCst);
+                if SLICE.load(Ordering::SeqCst) == seen {
+                    let _ =
+                        syscall!(libc::SYS_futex, &ASLEEP, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, 1, 0);
+                }
+                ASLEEP.store(0, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+/// Whether the thread is on a processor or wants one, and does not sleep in a system call.
+fn computes(tid: i32) -> bool {
+    let mut path = *b"/proc/self/task/0000000000/stat\0";
+    let mut rest = tid as u32;
+    for digit in path[16..26].iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    let _ = rest;
+    let start = 16 + path[16..26].iter().take_while(|digit| **digit == b'0').count();
+    path.copy_within(start..32, 16);
+    let mut text = [0u8; 128];
+    // SAFETY: path and buffer are ours, the descriptor is closed at once.
+    let length = unsafe {
+        let Ok(fd) =
+            syscall!(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC)
+        else {
+            return false;
+        };
+        let length = syscall!(libc::SYS_read, fd, text.as_mut_ptr(), text.len()).unwrap_or(0);
+        let _ = syscall!(libc::SYS_close, fd);
+        length
+    };
+    let text = &text[..length.min(128)];
+    text.iter().rposition(|byte| *byte == b')').and_then(|end| text.get(end + 2)) == Some(&b'R')
+}
+
+/// Tells the helper whether anyone but the running thread could use the hub.
+#[inline(always)]
+pub(super) fn contended(any: bool) {
+    CONTENDED.store(any, Ordering::Relaxed);
+}
