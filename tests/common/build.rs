@@ -1,0 +1,94 @@
+//! Builds what the tests run: the library once, and the programs of `tests/progs/` into `target/progs/`.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+use std::time::SystemTime;
+use std::{env, fs};
+
+/// One compiler at a time in this process; other processes are met by building aside and renaming.
+static BUILDING: Mutex<()> = Mutex::new(());
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn target() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory")
+}
+
+/// The library under test: `EVENTLET_SO`, or the release build of this tree (cargo's own lock orders the builders).
+pub fn eventlet() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        if let Some(path) = env::var_os("EVENTLET_SO") {
+            return PathBuf::from(path).canonicalize().expect("EVENTLET_SO");
+        }
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        run(Command::new(cargo)
+            .current_dir(root())
+            .args(["build", "--quiet", "--release", "-p", "eventlet-shim", "--target-dir"])
+            .arg(target()));
+        target().join("release/libeventlet.so")
+    })
+}
+
+/// The program made from `tests/progs/SOURCE`.
+pub fn program(source: &str) -> PathBuf {
+    let name = Path::new(source).file_stem().expect("a source file").to_str().expect("UTF-8");
+    compile(source, name, &[])
+}
+
+/// A shared library made from `tests/progs/SOURCE`, as `target/progs/NAME`.
+pub fn shared(source: &str, name: &str, flags: &[&str]) -> PathBuf {
+    compile(source, name, &[&["-shared", "-fPIC"], flags].concat())
+}
+
+fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
+    let _one = BUILDING.lock().unwrap_or_else(|held| held.into_inner());
+    let progs = root().join("tests/progs");
+    let source = progs.join(source);
+    let directory = target().join("progs");
+    let product = directory.join(name);
+    if changed(&product) > newest(&source, &progs) {
+        return product;
+    }
+    fs::create_dir_all(&directory).expect("target/progs");
+    let aside = directory.join(format!(".{name}.{}", std::process::id()));
+    run(compiler(&source).args(flags).arg(&source).arg("-o").arg(&aside));
+    fs::rename(&aside, &product).expect("rename");
+    product
+}
+
+fn compiler(source: &Path) -> Command {
+    let (name, flags) = match source.extension().and_then(OsStr::to_str) {
+        Some("c") => ("cc", &["-std=gnu17", "-O2", "-Wall", "-pthread"][..]),
+        Some("cpp") => ("c++", &["-std=c++20", "-O2", "-Wall", "-pthread"][..]),
+        Some("rs") => ("rustc", &["--edition=2024", "-O"][..]),
+        _ => panic!("{source:?}: neither C, C++ nor Rust"),
+    };
+    let mut command = Command::new(name);
+    command.args(flags);
+    command
+}
+
+/// When a file last changed; a missing one is the oldest.
+fn changed(path: &Path) -> SystemTime {
+    path.metadata().and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// The newest of a source and of the headers beside it.
+fn newest(source: &Path, progs: &Path) -> SystemTime {
+    assert!(source.exists(), "{source:?} is missing");
+    let headers = fs::read_dir(progs).expect("tests/progs").flatten().map(|entry| entry.path());
+    headers
+        .filter(|path| path.extension() == Some(OsStr::new("h")))
+        .map(|path| changed(&path))
+        .fold(changed(source), Ord::max)
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
+}

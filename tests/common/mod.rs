@@ -1,0 +1,129 @@
+//! Runs a program bare and under the library. The bare run is the oracle.
+//!
+//! - [`Program::same`]: both runs end alike (stdout, stderr, exit status or signal).
+//! - [`Program::green`]: and the library's counters say that green threads ran and parked, so that a library that does
+//!   nothing cannot pass.
+//! - [`Program::start`]: a [`Running`] program to talk with.
+//!
+//! Every run has a hard time limit; a run that exceeds it is reported with what its threads were doing, and killed.
+
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
+
+mod build;
+mod run;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use build::{eventlet, shared};
+pub use run::{Outcome, Running, Stats, connect, many_files};
+
+/// A program with its arguments and environment: it can be run many times.
+#[derive(Clone, Debug)]
+pub struct Program {
+    path: PathBuf,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    input: Vec<u8>,
+    limit: Duration,
+}
+
+impl Program {
+    /// An installed program.
+    pub fn new(path: impl Into<PathBuf>) -> Program {
+        Program {
+            path: path.into(),
+            args: vec![],
+            env: vec![],
+            input: vec![],
+            limit: Duration::from_secs(60),
+        }
+    }
+
+    /// A program of `tests/progs/`, compiled if it must be: `Program::of("echo.c")`.
+    pub fn of(source: &str) -> Program {
+        Program::new(build::program(source))
+    }
+
+    /// One more argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Program {
+        self.args.push(arg.as_ref().into());
+        self
+    }
+
+    /// One more variable.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Program {
+        self.env.push((name.as_ref().into(), value.as_ref().into()));
+        self
+    }
+
+    /// What it finds on stdin, then end of file. A [`Running`] program gets its lines by `send` instead.
+    pub fn input(mut self, bytes: impl AsRef<[u8]>) -> Program {
+        self.input = bytes.as_ref().to_vec();
+        self
+    }
+
+    /// A time limit other than a minute. It bounds a hang; it is no measure.
+    pub fn limit(mut self, limit: Duration) -> Program {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs it without the library.
+    pub fn bare(&self) -> Outcome {
+        self.start(false).finish_with(&self.input)
+    }
+
+    /// Runs it under the library, with the lost-wake-up detector.
+    pub fn preloaded(&self) -> Outcome {
+        self.start(true).finish_with(&self.input)
+    }
+
+    /// Starts it; stdin stays open.
+    pub fn start(&self, preload: bool) -> Running {
+        let mut env = self.env.clone();
+        if preload {
+            env.push(("LD_PRELOAD".into(), eventlet().into()));
+            env.push(("EVENTLET_DETECT".into(), "1".into()));
+            env.push(("EVENTLET_STATS".into(), "1".into()));
+        }
+        Running::spawn(&self.path, &self.args, &env, self.limit)
+    }
+
+    /// Runs it bare and preloaded: both must end alike. Gives the preloaded run.
+    #[track_caller]
+    pub fn same(&self) -> Outcome {
+        let bare = self.bare();
+        let preloaded = self.preloaded();
+        let alike = bare.stdout == preloaded.stdout
+            && bare.stderr == preloaded.stderr
+            && bare.status == preloaded.status;
+        assert!(alike, "{self:?} differs\n== bare\n{bare}\n== preloaded\n{preloaded}");
+        preloaded
+    }
+
+    /// [`same`](Program::same), with exit status 0 and with green threads that parked.
+    #[track_caller]
+    pub fn green(&self) -> Outcome {
+        let outcome = self.same();
+        assert!(outcome.status.success(), "{self:?} failed, bare too\n{outcome}");
+        let stats = outcome.stats();
+        assert!(
+            stats.threads > 0 && stats.parks > 0 && stats.native == 0,
+            "{self:?} was not green\n{outcome}"
+        );
+        outcome
+    }
+}
+
+/// One test per case of a program that takes the case's name as its argument: `cases!("mutex.c": normal, recursive)`.
+#[macro_export]
+macro_rules! cases {
+    ($source:literal: $($name:ident),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            common::Program::of($source).arg(stringify!($name)).green();
+        })*
+    };
+}
