@@ -1,1 +1,13 @@
 //! The edge: `libeventlet.so`, the only place with exports.
+//!
+//! [`interpose`] says how a symbol is declared; the files of the groups declare them; [`table`] lists them all.
+
+mod errno;
+mod interpose;
+mod os;
+mod select;
+mod socket;
+mod start;
+mod table;
+mod thread;
+mod time;

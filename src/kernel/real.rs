@@ -65,7 +65,7 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 /// Installs the table, once, while the process has one thread.
 pub fn install(table: Real) {
     // SAFETY: called by the constructor, or by a test's main, before any other use; `INSTALLED` publishes it.
-    unsafe { (*(&raw mut TABLE)).write(table) };
+    unsafe { (&raw mut TABLE).cast::<Real>().write(table) };
     INSTALLED.store(true, Ordering::Release);
 }
 
@@ -80,5 +80,5 @@ pub fn installed() -> bool {
 pub fn real() -> &'static Real {
     debug_assert!(installed());
     // SAFETY: written once by `install` before any caller; never changed after.
-    unsafe { (*(&raw const TABLE)).assume_init_ref() }
+    unsafe { &*(&raw const TABLE).cast::<Real>() }
 }

@@ -1,0 +1,67 @@
+//! The one place where a floor-3 result becomes what C returns. Success leaves errno alone.
+//!
+//! Safety: `__errno_location` gives the calling thread's own errno, always writable.
+
+use core::ffi::c_int;
+
+use eventlet_core::kernel::{Errno, Result};
+
+/// A C return type that says failure by -1, made from the value `V` of floor 3.
+pub trait Answer<V> {
+    /// The value as C returns it.
+    fn success(value: V) -> Self;
+    /// -1.
+    fn failure() -> Self;
+}
+
+macro_rules! answers {
+    ($($value:ty => $answer:ty: |$v:pat_param| $conversion:expr;)*) => {
+        $(impl Answer<$value> for $answer {
+            #[inline(always)]
+            fn success($v: $value) -> $answer {
+                $conversion
+            }
+            #[inline(always)]
+            fn failure() -> $answer {
+                -1
+            }
+        })*
+    };
+}
+
+answers! {
+    usize => isize: |count| count as isize;
+    usize => c_int: |count| count as c_int;
+    c_int => c_int: |value| value;
+    () => c_int: |()| 0;
+}
+
+/// Sets errno.
+#[cold]
+pub fn set(errno: Errno) {
+    // SAFETY: see the file's header.
+    unsafe { *libc::__errno_location() = errno.0 };
+}
+
+/// The convention of system calls: the value, or -1 and errno.
+#[inline(always)]
+pub fn from<V, A: Answer<V>>(result: Result<V>) -> A {
+    match result {
+        Ok(value) => A::success(value),
+        Err(errno) => {
+            set(errno);
+            A::failure()
+        }
+    }
+}
+
+/// The convention of pthread functions: 0 or the error; errno stays.
+#[inline(always)]
+pub fn code(result: Result<()>) -> c_int {
+    result.map_or_else(|errno| errno.0, |()| 0)
+}
+
+/// What an optional function answers where libc has none.
+pub fn absent<A: Answer<usize>>() -> A {
+    from(Err(Errno(libc::ENOSYS)))
+}

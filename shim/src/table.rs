@@ -1,0 +1,144 @@
+//! THE table of interposed symbols: every row of every file, in one array, exported as `eventlet_table`.
+//!
+//! Nothing is written here twice: names, aliases and pointers come from the declarations (see [`crate::interpose`]).
+//! A tool opens the library, looks `eventlet_table` up and reads the structs below as C structs.
+//!
+//! Safety: the pointers of a row lead to statics and string literals with their NUL, and never change.
+
+use core::ffi::{CStr, c_char, c_void};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::interpose::Real;
+use crate::{os, select, socket, thread, time};
+
+/// What can be patched by itself, as Eventlet's `monkey_patch(os=..., select=..., ...)`.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub enum Group {
+    /// Descriptors, processes, signals.
+    Os = 1,
+    /// select, poll, epoll.
+    Select = 2,
+    /// Sockets.
+    Socket = 4,
+    /// Threads and locks.
+    Thread = 8,
+    /// Sleeping.
+    Time = 16,
+}
+
+impl Group {
+    /// Its name in `monkey_patch`.
+    pub const fn name(self) -> &'static CStr {
+        match self {
+            Group::Os => c"os",
+            Group::Select => c"select",
+            Group::Socket => c"socket",
+            Group::Thread => c"thread",
+            Group::Time => c"time",
+        }
+    }
+}
+
+/// The bits of [`Row::flags`], one for each attribute of a declaration (the others leave no bit).
+#[allow(non_upper_case_globals, reason = "named as the attributes are")]
+pub mod flag {
+    /// A documented row.
+    pub const doc: u32 = 0;
+    /// A row with aliases.
+    pub const also: u32 = 0;
+    /// A row that `libc` cannot check.
+    pub const unchecked: u32 = 0;
+    /// The symbol may be missing.
+    pub const optional: u32 = 1;
+    /// glibc's internal calls are detoured too.
+    pub const deep: u32 = 2;
+}
+
+/// One interposed symbol.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Row {
+    /// The symbol.
+    pub name: *const c_char,
+    /// Other names of the same function, each followed by a space.
+    pub aliases: *const c_char,
+    /// The group's name.
+    pub group: *const c_char,
+    /// Bits of [`flag`].
+    pub flags: u32,
+    /// Our function.
+    pub export: *const c_void,
+    /// Where the real function's address lies.
+    pub real: *const Real,
+    /// Binds the real function.
+    pub bind: fn(),
+}
+
+// SAFETY: a row is constant (file header).
+unsafe impl Sync for Row {}
+
+/// The rows of each file.
+const PARTS: [&[Row]; 5] = [os::ROWS, select::ROWS, socket::ROWS, thread::ROWS, time::ROWS];
+
+const COUNT: usize = {
+    let (mut count, mut part) = (0, 0);
+    while part < PARTS.len() {
+        count += PARTS[part].len();
+        part += 1;
+    }
+    count
+};
+
+static ALL: [Row; COUNT] = {
+    let mut all = [PARTS[0][0]; COUNT];
+    let (mut count, mut part) = (0, 0);
+    while part < PARTS.len() {
+        let mut row = 0;
+        while row < PARTS[part].len() {
+            all[count] = PARTS[part][row];
+            count += 1;
+            row += 1;
+        }
+        part += 1;
+    }
+    all
+};
+
+/// What `eventlet_table` is to a C program.
+#[repr(C)]
+pub struct Table {
+    version: u32,
+    count: u32,
+    row_size: usize,
+    rows: *const Row,
+}
+
+// SAFETY: constant, as its rows are.
+unsafe impl Sync for Table {}
+
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, reason = "a C symbol")]
+pub static eventlet_table: Table =
+    Table { version: 1, count: COUNT as u32, row_size: size_of::<Row>(), rows: ALL.as_ptr() };
+
+/// The groups in force: none before the constructor has run, and none where the library is inert.
+static PATCHED: AtomicU32 = AtomicU32::new(0);
+
+/// Whether the rows of `group` are in force.
+#[inline(always)]
+pub fn patched(group: Group) -> bool {
+    PATCHED.load(Ordering::Relaxed) & group as u32 != 0
+}
+
+/// Puts all rows in force.
+pub fn patch_all() {
+    PATCHED.store(u32::MAX, Ordering::Relaxed);
+}
+
+/// Binds every real function, so that no row ever takes the loader's lock.
+pub fn bind() {
+    for row in &ALL {
+        (row.bind)();
+    }
+}
