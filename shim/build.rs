@@ -1,7 +1,9 @@
-//! Link flags of `libeventlet.so`: its SONAME, and never unloaded once mapped (threads stand in it).
+//! Link flags of `libeventlet.so`: its SONAME; never unloaded once mapped (threads stand in it); and its own names mean
+//! its own functions wherever it stands among other preloaded libraries (the table's `export` is ours).
 
 fn main() {
-    println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libeventlet.so.1");
-    println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    for flag in ["-soname,libeventlet.so.1", "-z,nodelete", "-Bsymbolic-functions"] {
+        println!("cargo:rustc-cdylib-link-arg=-Wl,{flag}");
+    }
     println!("cargo:rerun-if-changed=build.rs");
 }
