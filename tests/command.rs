@@ -1,0 +1,181 @@
+//! `scripts/eventlet`: whom it runs under the library, whom it leaves alone, whom it refuses, and how it says so.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn script(name: &str) -> Command {
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name));
+    command.env_remove("LD_PRELOAD");
+    command
+}
+
+fn eventlet(args: &[&str]) -> Output {
+    script("eventlet").args(args).output().expect("scripts/eventlet")
+}
+
+/// A directory of one test.
+fn directory(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("command-{name}"));
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).expect("a directory");
+    path
+}
+
+/// A file of that content and mode; gives its path.
+fn file(directory: &Path, name: &str, content: impl AsRef<[u8]>, mode: u32) -> String {
+    let path = directory.join(name);
+    fs::write(&path, content).expect("write");
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+    path.to_str().expect("UTF-8").to_string()
+}
+
+/// A C program that does nothing, linked with these flags.
+fn linked(directory: &Path, name: &str, flags: &[&str]) -> String {
+    let source = file(directory, "empty.c", "int main(void) { return 0; }\n", 0o644);
+    let product = directory.join(name);
+    let status = Command::new("cc").arg(&source).args(flags).arg("-o").arg(&product).status().expect("cc");
+    assert!(status.success());
+    product.to_str().expect("UTF-8").to_string()
+}
+
+/// It is refused with this status and one line that holds `word`.
+fn refused(args: &[&str], status: i32, word: &str) {
+    let output = eventlet(args);
+    let line = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{args:?}: {line}");
+    assert!(output.stdout.is_empty(), "{args:?}");
+    assert_eq!(line.matches('\n').count(), 1, "{args:?}: {line}");
+    assert!(line.starts_with("eventlet: ") && line.contains(word), "{args:?}: {line}");
+}
+
+#[test]
+fn bad_use_is_2() {
+    refused(&[], 2, "no program");
+    refused(&["--"], 2, "no program");
+    refused(&["--nonsense", "true"], 2, "--nonsense");
+}
+
+#[test]
+fn what_is_not_there_is_127() {
+    let directory = directory("missing");
+    refused(&["no-such-program-anywhere"], 127, "not found");
+    refused(&[""], 127, "not found");
+    refused(&["/no/such/program"], 127, "not found");
+    refused(&["two\nlines"], 127, "not found");
+    refused(&[&file(&directory, "script", "#!/no/such/interpreter\n", 0o755)], 127, "/no/such/interpreter");
+    refused(&[&file(&directory, "env", "#!/usr/bin/env no-such-one\n", 0o755)], 127, "no-such-one");
+}
+
+#[test]
+fn what_cannot_run_under_it_is_126() {
+    let directory = directory("refused");
+    refused(&["/usr"], 126, "directory");
+    refused(&[&file(&directory, "plain", "#!/bin/sh\n", 0o644)], 126, "not executable");
+    refused(&[&file(&directory, "binary", "MZ\0\0\0\0", 0o755)], 126, "not a program");
+    refused(&[&file(&directory, "short", "\x7fELF\x02", 0o755)], 126, "truncated");
+    refused(&[&linked(&directory, "static", &["-static"])], 126, "statically linked");
+    refused(&[&linked(&directory, "static-pie", &["-static-pie"])], 126, "statically linked");
+    refused(&[&linked(&directory, "musl", &["-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1"])], 126, "musl");
+
+    let mut program = fs::read(linked(&directory, "dynamic", &[])).expect("read");
+    program[18] = 183;
+    refused(&[&file(&directory, "aarch64", &program, 0o755)], 126, "another architecture");
+    program[4] = 1;
+    refused(&[&file(&directory, "32-bit", &program, 0o755)], 126, "32-bit");
+
+    let interpreter = directory.join("static");
+    let direct = format!("#! {} -x\n", interpreter.display());
+    refused(&[&file(&directory, "script", direct, 0o755)], 126, "statically linked");
+    let by_env = format!("#!/usr/bin/env -S {} -x\n", interpreter.display());
+    refused(&[&file(&directory, "env", by_env, 0o755)], 126, "statically linked");
+}
+
+#[test]
+fn a_set_user_id_program_of_another_is_126() {
+    let directory = directory("setuid");
+    let program = linked(&directory, "program", &[]);
+    let given = Command::new("chown").args(["nobody", &program]).output().expect("chown");
+    if given.status.success() {
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).expect("chmod");
+        refused(&[&program], 126, "set-user-ID");
+    }
+}
+
+/// Whether the maps that a program printed hold the library.
+fn maps(output: &Output) -> bool {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).contains("/libeventlet.so")
+}
+
+#[test]
+fn a_program_runs_under_it() {
+    let directory = directory("runs");
+    let env = "#!/usr/bin/env -S sh -e\ncat /proc/self/maps\n";
+    let link = directory.join("link");
+    symlink("/bin/cat", &link).expect("symlink");
+    assert!(maps(&eventlet(&["cat", "/proc/self/maps"])));
+    assert!(maps(&eventlet(&["--", "/bin/cat", "/proc/self/maps"])));
+    assert!(maps(&eventlet(&["/lib64/ld-linux-x86-64.so.2", "/bin/cat", "/proc/self/maps"])));
+    assert!(maps(&eventlet(&[link.to_str().expect("UTF-8"), "/proc/self/maps"])));
+    assert!(maps(&eventlet(&[&file(&directory, "env", env, 0o755)])));
+    assert!(maps(&eventlet(&[&file(&directory, "no-interpreter", "cat /proc/self/maps\n", 0o755)])));
+}
+
+#[test]
+fn arguments_and_status_pass_through() {
+    let output = eventlet(&["sh", "-c", "printf '<%s>' \"$@\"; exit 7", "sh", "a b", "", "*", "--help"]);
+    assert_eq!(output.status.code(), Some(7));
+    assert_eq!(output.stdout, b"<a b><><*><--help>");
+    assert!(output.stderr.is_empty());
+    assert_eq!(eventlet(&["sh", "-c", "kill -9 $$"]).status.code(), None);
+}
+
+#[test]
+fn other_preloads_keep_their_place() {
+    let with = |preload| script("eventlet").env("LD_PRELOAD", preload).arg("env").output().expect("env");
+    let output = with("/a.so /x/libasan.so.8:/b.so");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let preload = text.lines().find_map(|line| line.strip_prefix("LD_PRELOAD=")).expect("LD_PRELOAD");
+    let order: Vec<&str> = preload.split(':').map(|path| path.rsplit('/').next().unwrap_or(path)).collect();
+    assert_eq!(order, ["libasan.so.8", "libeventlet.so", "a.so", "b.so"]);
+    assert_eq!(with("/x/libtsan.so.2").status.code(), Some(126));
+}
+
+#[test]
+fn go_and_jvm_programs_run_untouched() {
+    for args in [["gosu", "--version"], ["java", "-version"]] {
+        let bare = Command::new(args[0]).arg(args[1]).output().expect("installed by scripts/check");
+        let output = eventlet(&args);
+        assert_eq!((output.status, output.stdout, output.stderr), (bare.status, bare.stdout, bare.stderr));
+    }
+}
+
+#[test]
+fn help_and_version() {
+    let help = eventlet(&["--help"]);
+    assert!(help.status.success() && help.stdout.starts_with(b"usage: eventlet"));
+    let version = eventlet(&["--version"]);
+    assert_eq!(version.stdout, concat!("eventlet ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+}
+
+#[test]
+fn the_installed_command_finds_the_installed_library() {
+    let directory = directory("install");
+    let output = script("install").arg("/usr").env("DESTDIR", &directory).output().expect("install");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let root = directory.join("usr").canonicalize().expect("PREFIX");
+    let command = root.join("bin/eventlet");
+    let output = Command::new(&command).args(["cat", "/proc/self/maps"]).output().expect("eventlet");
+    let library = root.join("lib/libeventlet.so.1");
+    assert!(
+        maps(&output) && String::from_utf8_lossy(&output.stdout).contains(library.to_str().expect("UTF-8"))
+    );
+    assert_eq!(
+        fs::read_link(root.join("lib/libeventlet.so")).expect("a link"),
+        Path::new("libeventlet.so.1")
+    );
+    let version = Command::new(&command).arg("--version").output().expect("eventlet");
+    assert_eq!(version.stdout, concat!("eventlet ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+}
