@@ -152,6 +152,27 @@ fn go_and_jvm_programs_run_untouched() {
     }
 }
 
+/// What the library says when it stays inert in this program, which must succeed.
+fn inert(args: &[&str]) -> String {
+    let output = script("eventlet").args(args).env("EVENTLET_LOG", "1").output().expect("scripts/eventlet");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{args:?}: {said}");
+    said.lines().filter(|line| line.starts_with("eventlet: inert")).collect()
+}
+
+#[test]
+fn the_library_is_inert_in_go_and_jvm_programs() {
+    let directory = directory("inert");
+    let note = ".section .note.go.buildid, \"a\", @note\n.long 4, 4, 4\n.ascii \"Go\\0\\0\"\n.long 0\n.section .note.GNU-stack\n";
+    let note = file(&directory, "note.s", note, 0o644);
+    assert!(inert(&[&linked(&directory, "go", &[&note])]).contains("Go"));
+    assert_eq!(inert(&[&linked(&directory, "static-go", &[&note, "-static"])]), "");
+    assert_eq!(inert(&[&linked(&directory, "c", &[])]), "");
+    assert!(inert(&["java", "-version"]).contains("JVM"));
+    let wrapper = file(&directory, "wrapper", "#!/bin/sh\njava -version\n", 0o755);
+    assert!(inert(&[&wrapper]).contains("JVM"));
+}
+
 #[test]
 fn help_and_version() {
     let help = eventlet(&["--help"]);

@@ -3,6 +3,7 @@
 //! [`interpose`] says how a symbol is declared; the files of the groups declare them; [`table`] lists them all.
 
 mod errno;
+mod foreign;
 mod interpose;
 mod os;
 mod select;

@@ -7,6 +7,7 @@
 
 use eventlet_core::kernel::{fs, log, options, real, stats};
 
+use crate::foreign;
 use crate::interpose::next;
 use crate::table;
 
@@ -18,6 +19,9 @@ fn start() {
     }
     options::load();
     table::bind();
+    if let Some(runtime) = foreign::runtime() {
+        return log::note(format_args!("inert: {runtime} schedules this program"));
+    }
     match real::lookup(|name| next(name)) {
         Ok(functions) => {
             real::install(functions);
