@@ -34,6 +34,8 @@ reals! {
     pthread_detach(usize) -> c_int;
     pthread_exit(*mut c_void);
     pthread_testcancel();
+    pthread_cancel(usize) -> c_int;
+    pthread_setcancelstate(c_int, *mut c_int) -> c_int;
     pthread_getattr_np(usize, *mut c_void) -> c_int;
     pthread_setname_np(usize, *const c_char) -> c_int;
     pthread_getname_np(usize, *mut c_char, usize) -> c_int;

@@ -5,8 +5,10 @@
 //! whoever ends the wait calls [`hub::unpark`] (on the hub's thread) or [`inbox::push`] (from a foreign thread).
 
 pub mod descriptors;
+pub mod entry;
 pub mod green;
 pub mod hub;
+pub mod identity;
 pub mod inbox;
 pub mod parking;
 pub mod poller;
