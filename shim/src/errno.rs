@@ -4,6 +4,7 @@
 
 use core::ffi::c_int;
 
+use eventlet_core::kernel::real::real;
 use eventlet_core::kernel::{Errno, Result};
 
 /// A C return type that says failure by -1, made from the value `V` of floor 3.
@@ -39,8 +40,20 @@ answers! {
 /// Sets errno.
 #[cold]
 pub fn set(errno: Errno) {
+    let code = acted(errno);
     // SAFETY: see the file's header.
-    unsafe { *libc::__errno_location() = errno.0 };
+    unsafe { *libc::__errno_location() = code };
+}
+
+/// The error as the program may see it. Cancellation is acted on here and does not return: the unwinding leaves
+/// through this function and its callers, which hold nothing that has a destructor.
+fn acted(errno: Errno) -> c_int {
+    if errno == Errno::CANCELLED {
+        // SAFETY: the calling thread's own cancellation, at a cancellation point.
+        unsafe { (real().pthread_testcancel)() };
+        return libc::EINTR;
+    }
+    errno.0
 }
 
 /// The convention of system calls: the value, or -1 and errno.
@@ -58,7 +71,7 @@ pub fn from<V, A: Answer<V>>(result: Result<V>) -> A {
 /// The convention of pthread functions: 0 or the error; errno stays.
 #[inline(always)]
 pub fn code(result: Result<()>) -> c_int {
-    result.map_or_else(|errno| errno.0, |()| 0)
+    result.map_or_else(acted, |()| 0)
 }
 
 /// What an optional function answers where libc has none.

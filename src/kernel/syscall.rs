@@ -9,6 +9,11 @@ use core::arch::asm;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Errno(pub i32);
 
+impl Errno {
+    /// Not the kernel's: the wait ended for pthread_cancel. The edge acts on it, with the real `pthread_testcancel`.
+    pub const CANCELLED: Errno = Errno(i32::MAX);
+}
+
 /// What a blocking call of floor 3 gives back.
 pub type Result<T> = core::result::Result<T, Errno>;
 
