@@ -10,6 +10,7 @@ pub mod green;
 pub mod hub;
 pub mod identity;
 pub mod inbox;
+pub mod overflow;
 pub mod parking;
 pub mod poller;
 pub mod preempt;

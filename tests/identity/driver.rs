@@ -5,6 +5,7 @@
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr;
+use std::process::{Command, Output};
 
 use corosensei::{Coroutine, Yielder};
 use eventlet_core::data::stack::{self, StackSlot};
@@ -93,4 +94,10 @@ impl Thread {
 /// Runs `start(arg)` on a thread, from its birth to its end.
 pub fn run(start: Start, arg: usize) -> usize {
     Thread::new(start, arg as *mut c_void).join().value
+}
+
+/// Runs a case that ends its process, in one of its own.
+pub fn dying(case: &str) -> Output {
+    let myself = std::env::current_exe().expect("a path");
+    Command::new(myself).arg(case).output().expect("a child")
 }

@@ -6,7 +6,6 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output};
 
 use eventlet_core::kernel::{fs, real::real};
 use eventlet_core::runtime::entry::{self, Start};
@@ -14,7 +13,7 @@ use eventlet_core::runtime::identity;
 
 use crate::Case;
 use crate::common::shared;
-use crate::driver::{Thread, run};
+use crate::driver::{Thread, dying, run};
 
 pub const CASES: &[Case] = &[
     ("pthread_exit comes back with its value", exits),
@@ -49,12 +48,6 @@ fn start(name: &CStr) -> Start {
 fn number(name: &CStr) -> extern "C" fn() -> c_int {
     // SAFETY: as above.
     unsafe { core::mem::transmute::<*mut c_void, extern "C" fn() -> c_int>(library(name)) }
-}
-
-/// Runs a case of [`DEATHS`].
-fn dying(name: &str) -> Output {
-    let myself = std::env::current_exe().expect("a path");
-    Command::new(myself).arg(name).output().expect("a child")
 }
 
 extern "C" fn leave(value: *mut c_void) -> *mut c_void {

@@ -19,7 +19,7 @@ fn main() {
     driver::install();
     // Cases of their own process: they die.
     if let Some(name) = std::env::args().nth(1)
-        && let Some((_, case)) = end::DEATHS.iter().find(|(death, _)| *death == name)
+        && let Some((_, case)) = end::DEATHS.iter().chain(stacks::DEATHS).find(|(death, _)| *death == name)
     {
         identity::build().expect("identity");
         return case();

@@ -1,14 +1,18 @@
 //! Where stacks come from and go to.
 
+use core::ffi::{c_int, c_void};
 use core::ptr;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Output;
 
 use corosensei::stack::Stack;
 use eventlet_core::data::stack::{self, StackSlot};
 use eventlet_core::kernel::options::{self, fault};
-use eventlet_core::kernel::{Errno, clock};
-use eventlet_core::runtime::identity;
+use eventlet_core::kernel::{Errno, clock, real::real};
+use eventlet_core::runtime::{identity, overflow};
 
 use crate::Case;
+use crate::driver::{dying, run};
 
 pub const CASES: &[Case] = &[
     ("a slot has the size that was asked for, and a guard", guarded),
@@ -17,6 +21,30 @@ pub const CASES: &[Case] = &[
     ("the program's own stack memory", outside),
     ("idle slots give their memory back", tidied),
     ("no memory is EAGAIN", exhausted),
+    ("an overflow is reported, and kills", overflow_kills),
+    ("an overflow is reported to the program's handler", overflow_is_handled),
+    ("other faults are the program's", faults),
+];
+
+/// Cases that end their process.
+pub const DEATHS: &[Case] = &[
+    ("overflow", overflow),
+    ("overflow handled", || {
+        handle(libc::SA_ONSTACK);
+        overflow();
+    }),
+    ("overflow with a handler on the full stack", || {
+        handle(0);
+        overflow();
+    }),
+    ("fault", || {
+        handle(0);
+        fault();
+    }),
+    ("fault by default", || {
+        handle(libc::SA_RESETHAND);
+        fault();
+    }),
 ];
 
 /// The kernel's answer when it is to read one byte there.
@@ -142,4 +170,72 @@ fn exhausted() {
     assert_eq!(error, Errno(libc::EAGAIN));
     assert!(slots.len() <= 8);
     slots.into_iter().for_each(stack::put);
+}
+
+extern "C" fn deep(left: *mut c_void) -> *mut c_void {
+    let frame = core::hint::black_box([left; 100]);
+    if left.is_null() {
+        left
+    } else {
+        deep(frame[99].wrapping_byte_sub(1)).wrapping_byte_add(frame[5] as usize)
+    }
+}
+
+/// A program's handler: tells that it was called, and whether it runs on a thread's stack.
+extern "C" fn handler(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
+    let here = stack::find(ptr::from_ref(&info) as usize).is_some();
+    println!("handler {here}");
+    std::process::exit(4);
+}
+
+/// Makes the program's action for SIGSEGV, as it stands before the first thread.
+fn handle(flags: c_int) {
+    // SAFETY: plain data; a handler with that prototype.
+    unsafe {
+        let mut action: libc::sigaction = core::mem::zeroed();
+        action.sa_sigaction =
+            if flags & libc::SA_RESETHAND != 0 { libc::SIG_DFL } else { handler as *const () as usize };
+        action.sa_flags = flags | libc::SA_SIGINFO;
+        assert_eq!((real().sigaction)(libc::SIGSEGV, &action, ptr::null_mut()), 0);
+    }
+}
+
+fn overflow() {
+    overflow::install().expect("an alternate stack");
+    run(deep, usize::MAX);
+}
+
+fn fault() {
+    extern "C" fn write(_: *mut c_void) -> *mut c_void {
+        // SAFETY: none; it faults.
+        unsafe { core::hint::black_box(8 as *mut u8).write_volatile(1) };
+        ptr::null_mut()
+    }
+    overflow::install().expect("an alternate stack");
+    run(write, 0);
+}
+
+fn reports(output: &Output) -> bool {
+    let line = String::from_utf8_lossy(&output.stderr);
+    line.starts_with("eventlet: thread ") && line.ends_with(" has overflowed its stack of 64 KiB\n")
+}
+
+fn overflow_kills() {
+    for case in ["overflow", "overflow with a handler on the full stack"] {
+        let output = dying(case);
+        assert!(output.status.signal() == Some(libc::SIGSEGV) && reports(&output), "{case}: {output:?}");
+    }
+}
+
+fn overflow_is_handled() {
+    let output = dying("overflow handled");
+    assert!(output.status.code() == Some(4) && reports(&output), "{output:?}");
+    assert_eq!(output.stdout, b"handler false\n");
+}
+
+fn faults() {
+    let output = dying("fault");
+    assert!(output.status.code() == Some(4) && output.stderr.is_empty(), "{output:?}");
+    let output = dying("fault by default");
+    assert!(output.status.signal() == Some(libc::SIGSEGV) && output.stderr.is_empty(), "{output:?}");
 }

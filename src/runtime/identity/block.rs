@@ -50,8 +50,10 @@ pub fn word(tcb: usize, offset: isize) -> *mut usize {
     tcb.wrapping_add_signed(offset) as *mut usize
 }
 
-fn place(identity: &Identity, slot: &StackSlot) -> usize {
-    (slot.end() - identity.layout.size) & !(identity.layout.tls_align - 1)
+/// The TCB's address in a slot.
+pub fn place(slot: &StackSlot) -> usize {
+    let layout = &identity().layout;
+    (slot.end() - layout.size) & !(layout.tls_align - 1)
 }
 
 /// Builds a thread's block at the top of `slot`, over an earlier thread's if there is one, with `room` bytes below it
@@ -64,7 +66,7 @@ pub fn make(slot: &mut StackSlot, room: usize) -> Result<usize> {
     if slot.end() - slot.bottom() < needed {
         return Err(Errno(libc::EINVAL));
     }
-    let tcb = place(identity, slot);
+    let tcb = place(slot);
     let base = (tcb + layout.size - layout.tls_size - room) & !63;
     let kept = if slot.used() { Some(clear(identity, tcb)) } else { None };
     slot.set_used(false);
@@ -84,7 +86,7 @@ pub fn make(slot: &mut StackSlot, room: usize) -> Result<usize> {
 /// Takes the block out of a slot whose memory is about to be given back.
 pub fn release(slot: &StackSlot) {
     let identity = identity();
-    for buffer in clear(identity, place(identity, slot)) {
+    for buffer in clear(identity, place(slot)) {
         // SAFETY: libc's buffers come from malloc, and their thread is gone.
         unsafe { libc::free(buffer as *mut c_void) };
     }
