@@ -5,6 +5,7 @@
 mod errno;
 mod foreign;
 mod interpose;
+mod lock;
 mod os;
 mod select;
 mod socket;

@@ -9,7 +9,7 @@ use core::ffi::{CStr, c_char, c_void};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::interpose::Real;
-use crate::{os, select, socket, thread, time};
+use crate::{lock, os, select, socket, thread, time};
 
 /// What can be patched by itself, as Eventlet's `monkey_patch(os=..., select=..., ...)`.
 #[derive(Clone, Copy)]
@@ -79,7 +79,7 @@ pub struct Row {
 unsafe impl Sync for Row {}
 
 /// The rows of each file.
-const PARTS: [&[Row]; 5] = [os::ROWS, select::ROWS, socket::ROWS, thread::ROWS, time::ROWS];
+const PARTS: [&[Row]; 6] = [lock::ROWS, os::ROWS, select::ROWS, socket::ROWS, thread::ROWS, time::ROWS];
 
 const COUNT: usize = {
     let (mut count, mut part) = (0, 0);

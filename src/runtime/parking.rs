@@ -71,25 +71,27 @@ impl Bucket {
             .store(self.waiters.load(Ordering::Relaxed).wrapping_add_signed(change), Ordering::SeqCst);
     }
 
-    /// Takes out the first waiter of `address` and ends its wait. Under the lock.
-    fn wake_first(&self, address: usize, on_hub: bool) -> bool {
+    /// Takes out the first waiter of `address` that `accept` likes and ends its wait; what it waited for. Under the
+    /// lock.
+    fn wake_first(&self, address: usize, on_hub: bool, accept: impl Fn(&Wait) -> bool) -> Option<Wait> {
         let mut node = self.list.front();
         while let Some(waiter) = node {
-            if waiter.tag.get() == address {
+            // SAFETY: a linked node's owner is alive: it unlinks itself before it goes on.
+            let green = unsafe { &*waiter.owner() };
+            if waiter.tag.get() == address && accept(&green.wait()) {
+                let wait = green.wait();
                 self.list.remove(waiter);
                 self.count(-1);
-                // SAFETY: a linked node's owner is alive: it unlinks itself before it goes on.
-                let green = unsafe { &*waiter.owner() };
                 if on_hub {
                     unpark(green, Wake::Ready);
                 } else {
                     inbox::push(green);
                 }
-                return true;
+                return Some(wait);
             }
             node = self.list.after(waiter);
         }
-        false
+        None
     }
 }
 
@@ -107,6 +109,7 @@ pub fn park(
     validate: impl FnOnce() -> bool,
 ) -> Option<Wake> {
     let bucket = bucket(address);
+    green.wait.set(*wait);
     bucket.lock();
     green.node.tag.set(address);
     if front {
@@ -150,53 +153,94 @@ pub fn leave(green: &Green) -> bool {
 /// the word that the waiters look at. In a signal handler the count is not known: 0.
 #[inline(always)]
 pub fn wake(address: usize, count: usize) -> usize {
-    match this() {
-        Some(green) if !green.in_bypass() => {
-            if bucket(address).waiters.load(Ordering::Relaxed) == 0 {
-                0
-            } else {
-                wake_waiting(address, count, true)
-            }
-        }
-        Some(_) => {
-            inbox::post_address(address);
-            0
-        }
-        None if active() => {
-            fence(Ordering::SeqCst);
-            if bucket(address).waiters.load(Ordering::SeqCst) == 0 {
-                0
-            } else {
-                wake_waiting(address, count, false)
-            }
-        }
+    match caller(address) {
+        Some(on_hub) => wake_waiting(address, count, on_hub, |_| true),
         None => 0,
     }
 }
 
-#[cold]
-fn wake_waiting(address: usize, count: usize, on_hub: bool) -> usize {
+/// [`wake`], of those waiters only whose wait `accept` likes.
+pub fn wake_where(address: usize, count: usize, accept: impl Fn(&Wait) -> bool) -> usize {
+    match caller(address) {
+        Some(on_hub) => wake_waiting(address, count, on_hub, accept),
+        None => 0,
+    }
+}
+
+/// Wakes the oldest waiter of `address`; what it waited for.
+#[inline(always)]
+pub fn wake_one(address: usize) -> Option<Wait> {
+    caller(address).and_then(|on_hub| wake_oldest(address, on_hub))
+}
+
+/// Whether somebody waits at `address`. On the hub's thread.
+pub fn awaited(address: usize) -> bool {
+    let bucket = bucket(address);
+    if bucket.waiters.load(Ordering::Relaxed) == 0 {
+        return false;
+    }
+    bucket.lock();
+    let mut node = bucket.list.front();
+    while let Some(waiter) = node.filter(|waiter| waiter.tag.get() != address) {
+        node = bucket.list.after(waiter);
+    }
+    let found = node.is_some();
+    bucket.unlock();
+    found
+}
+
+/// Whether the queue of `address` is worth a look, and if so, whether the caller is the hub's thread. A signal
+/// handler posts the address instead.
+#[inline(always)]
+fn caller(address: usize) -> Option<bool> {
+    match this() {
+        Some(green) if !green.in_bypass() => {
+            (bucket(address).waiters.load(Ordering::Relaxed) != 0).then_some(true)
+        }
+        Some(_) => {
+            inbox::post_address(address);
+            None
+        }
+        None if active() => {
+            fence(Ordering::SeqCst);
+            (bucket(address).waiters.load(Ordering::SeqCst) != 0).then_some(false)
+        }
+        None => None,
+    }
+}
+
+#[inline(never)]
+fn wake_waiting(address: usize, count: usize, on_hub: bool, accept: impl Fn(&Wait) -> bool) -> usize {
     let bucket = bucket(address);
     bucket.lock();
     let mut woken = 0;
-    while woken < count && bucket.wake_first(address, on_hub) {
+    while woken < count && bucket.wake_first(address, on_hub, &accept).is_some() {
         woken += 1;
     }
     bucket.unlock();
     woken
 }
 
+#[inline(never)]
+fn wake_oldest(address: usize, on_hub: bool) -> Option<Wait> {
+    let bucket = bucket(address);
+    bucket.lock();
+    let wait = bucket.wake_first(address, on_hub, |_| true);
+    bucket.unlock();
+    wait
+}
+
 /// Wakes all whose addresses signal handlers posted. Between rounds, on the hub's thread.
 pub(super) fn wake_posted() {
     inbox::take_addresses(
         |address| {
-            wake_waiting(address, usize::MAX, true);
+            wake_waiting(address, usize::MAX, true, |_| true);
         },
         || {
             for bucket in &TABLE {
                 bucket.lock();
                 while let Some(node) = bucket.list.front() {
-                    bucket.wake_first(node.tag.get(), true);
+                    bucket.wake_first(node.tag.get(), true, |_| true);
                 }
                 bucket.unlock();
             }

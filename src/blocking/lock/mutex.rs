@@ -1,0 +1,144 @@
+//! Mutexes: the real trylock, and the queue when it says EBUSY.
+//!
+//! A mutex that is given free goes to whoever tries first; the waiter that was woken for it and came too late returns
+//! to the front of the queue, and the next one to unlock makes way for it.
+//!
+//! The ABI of `pthread_mutex_t` on x86-64: `__lock` at 0, `__owner` (a tid) at 8, `__kind` at 16.
+//!
+//! Priorities mean nothing among threads of one hub, and the kernel knows no green thread's tid: a contended PI mutex
+//! would be lost in it, and PRIO_PROTECT would ask it for the priority of a thread that it cannot find. So
+//! [`initialised`] takes both protocols off a private mutex. A shared one keeps its PI bit for other processes; here it is tried,
+//! never waited for in the kernel.
+//!
+//! Safety: as the C functions.
+
+use core::ffi::c_void;
+use core::sync::atomic::Ordering::Relaxed;
+
+use crate::kernel::real::real;
+use crate::kernel::{Errno, Result};
+use crate::runtime::{Green, Wait, hub, parking};
+
+use super::{Until, check_clock, load, queue, result, word};
+
+const OWNER: usize = 8;
+const KIND: usize = 16;
+
+/// Bits of `__kind`.
+const TYPE: u32 = 3;
+const ERRORCHECK: u32 = libc::PTHREAD_MUTEX_ERRORCHECK as u32;
+const INHERIT: u32 = 32;
+const PROTECT: u32 = 64;
+const SHARED: u32 = 128;
+
+/// The lock word's tid bits, which are 0 only when nobody holds the mutex; the plain kinds write 1 or 2 there.
+const HELD: u32 = 0x3fff_ffff;
+
+/// Foreign threads have real tids, below the kernel's limit; synthetic ones lie above it.
+const TID_LIMIT: u32 = 1 << 22;
+
+fn free(mutex: usize, _: usize) -> bool {
+    load(mutex, 0) & HELD == 0
+}
+
+/// Whether its release may happen in another process or inside libc.
+fn unseen(mutex: usize) -> bool {
+    let owner = load(mutex, OWNER);
+    let green = owner > TID_LIMIT || owner == hub().first.tid.get() as u32;
+    load(mutex, KIND) & SHARED != 0 || !green
+}
+
+fn attempt(mutex: *mut c_void) -> Option<Result<()>> {
+    // SAFETY: the C function's contract.
+    match unsafe { (real().pthread_mutex_trylock)(mutex) } {
+        libc::EBUSY => None,
+        code => Some(result(code)),
+    }
+}
+
+/// `pthread_mutex_lock`. Also the way back from a condition variable.
+#[inline(always)]
+pub unsafe fn lock(g: &Green, mutex: *mut c_void) -> Result<()> {
+    match attempt(mutex) {
+        Some(answer) => answer,
+        None => contended(g, mutex, "pthread_mutex_lock", Until::NEVER),
+    }
+}
+
+/// `pthread_mutex_clocklock`, and `pthread_mutex_timedlock` with CLOCK_REALTIME. The time is looked at only when it
+/// must wait.
+#[inline(always)]
+pub unsafe fn lock_until(
+    g: &Green,
+    mutex: *mut c_void,
+    clock: libc::clockid_t,
+    time: *const libc::timespec,
+) -> Result<()> {
+    check_clock(clock)?;
+    match attempt(mutex) {
+        Some(answer) => answer,
+        // SAFETY: the C function's contract.
+        None => contended(g, mutex, "pthread_mutex_timedlock", unsafe { Until::at(clock, time)? }),
+    }
+}
+
+#[cold]
+fn contended(g: &Green, mutex: *mut c_void, call: &'static str, until: Until) -> Result<()> {
+    let address = mutex as usize;
+    let own = load(address, OWNER) == g.tid.get() as u32;
+    if own && load(address, KIND) & TYPE == ERRORCHECK {
+        return Err(Errno(libc::EDEADLK));
+    }
+    let wait =
+        Wait { over: free, a: address, interruptible: false, cancellable: false, ..Wait::opaque(call) };
+    queue(g, address, wait, until, || unseen(address), || attempt(mutex))
+}
+
+/// `pthread_mutex_trylock`. A loop around it must not keep the hub from the thread that would unlock.
+#[inline(always)]
+pub unsafe fn try_lock(g: &Green, mutex: *mut c_void) -> Result<()> {
+    match attempt(mutex) {
+        Some(answer) => answer,
+        None => {
+            hub().charge(g);
+            Err(Errno(libc::EBUSY))
+        }
+    }
+}
+
+/// What follows the real `pthread_mutex_unlock`, on every thread.
+#[inline(always)]
+pub fn unlocked(mutex: *mut c_void) {
+    if parking::wake_one(mutex as usize).is_some_and(|wait| wait.b != 0) {
+        make_way();
+    }
+}
+
+/// Unlocks inside a wait that gives the hub away by itself.
+pub(super) unsafe fn release(mutex: *mut c_void) -> Result<()> {
+    // SAFETY: the C function's contract.
+    result(unsafe { (real().pthread_mutex_unlock)(mutex) })?;
+    parking::wake(mutex as usize, 1);
+    Ok(())
+}
+
+/// Lets the thread run that was woken in vain before.
+#[cold]
+fn make_way() {
+    if let Some(g) = crate::runtime::current()
+        && g.preemptible.get()
+    {
+        g.yield_now();
+    }
+}
+
+/// What follows the real `pthread_mutex_init`, on every thread.
+pub fn initialised(mutex: *mut c_void) {
+    let kind = word(mutex as usize, KIND);
+    let protocol = kind.load(Relaxed) & (INHERIT | PROTECT);
+    if protocol != 0 && kind.load(Relaxed) & SHARED == 0 {
+        kind.fetch_and(!protocol, Relaxed);
+        // PROTECT keeps its ceiling there.
+        word(mutex as usize, 0).store(0, Relaxed);
+    }
+}
