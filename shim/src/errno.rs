@@ -2,7 +2,7 @@
 //!
 //! Safety: `__errno_location` gives the calling thread's own errno, always writable.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_long};
 
 use eventlet_core::kernel::real::real;
 use eventlet_core::kernel::{Errno, Result};
@@ -32,6 +32,7 @@ macro_rules! answers {
 
 answers! {
     usize => isize: |count| count as isize;
+    usize => c_long: |value| value as c_long;
     usize => c_int: |count| count as c_int;
     c_int => c_int: |value| value;
     () => c_int: |()| 0;

@@ -53,7 +53,7 @@ impl Call {
 fn word(address: usize) -> Option<&'static AtomicU32> {
     const FIRST_PAGE: usize = 4096;
     // SAFETY: an aligned address for which the program vouches; all access is atomic.
-    (address >= FIRST_PAGE && address % 4 == 0).then(|| unsafe { &*(address as *const AtomicU32) })
+    (address >= FIRST_PAGE && address.is_multiple_of(4)).then(|| unsafe { &*(address as *const AtomicU32) })
 }
 
 /// The futex call, for every thread; `g` is the green thread that may park.
