@@ -7,9 +7,8 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::path::Path;
 use std::process::Command;
-use std::{fs, slice, str};
+use std::slice;
 
 #[repr(C)]
 struct Row {
@@ -137,58 +136,4 @@ fn soname_and_never_unloaded() {
     assert!(dynamic.contains("Library soname: [libeventlet.so.1]"), "{dynamic}");
     let flags = dynamic.lines().find(|line| line.contains("(FLAGS_1)")).expect("FLAGS_1");
     assert!(flags.contains("NODELETE") && !flags.contains("INITFIRST"), "{flags}");
-}
-
-/// `libc::read` in the core would be our own export: it must use `syscall!` or `real()`.
-#[test]
-fn the_core_names_no_row() {
-    let rows: BTreeSet<&str> = table().iter().flat_map(Row::names).collect();
-    let mut found = vec![];
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut |path, code| {
-        for (number, line) in code.lines().enumerate() {
-            let line = line.split("//").next().unwrap_or_default();
-            found.extend(
-                functions(line)
-                    .filter(|name| rows.contains(name))
-                    .map(|name| format!("{}:{}: libc::{name}", path.display(), number + 1)),
-            );
-        }
-    });
-    assert!(found.is_empty(), "{found:#?}");
-}
-
-/// The libc functions that a line may name: `libc::NAME` as a value or in a `use`. A lower-case struct (`sigaction`,
-/// `flock`) counts only where it is called.
-fn functions(line: &str) -> impl Iterator<Item = &str> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    line.split("libc::").skip(1).flat_map(move |rest| match rest.strip_prefix('{') {
-        Some(list) => {
-            list.split('}').next().unwrap_or_default().split(',').map(str::trim).collect::<Vec<_>>()
-        }
-        None => {
-            let name = &rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())];
-            let structs = ["sigaction", "flock", "stat"];
-            let is_type = structs.contains(&name) && !rest[name.len()..].starts_with('(');
-            if is_type { vec![] } else { vec![name] }
-        }
-    })
-}
-
-fn sources(directory: &Path, visit: &mut dyn FnMut(&Path, &str)) {
-    for entry in fs::read_dir(directory).expect("src").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            sources(&path, visit);
-        } else {
-            visit(&path, &fs::read_to_string(&path).expect("a source file"));
-        }
-    }
-}
-
-#[test]
-fn functions_are_seen() {
-    assert_eq!(functions("unsafe { libc::read(fd) } + libc::poll").collect::<Vec<_>>(), ["read", "poll"]);
-    assert_eq!(functions("use libc::{c_int, close};").collect::<Vec<_>>(), ["c_int", "close"]);
-    assert_eq!(functions("let a: libc::sigaction; libc::sigaction(1)").collect::<Vec<_>>(), ["sigaction"]);
-    assert_eq!(functions("libc::SYS_read, libc::pollfd").collect::<Vec<_>>(), ["SYS_read", "pollfd"]);
 }

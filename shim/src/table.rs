@@ -9,7 +9,6 @@ use core::ffi::{CStr, c_char, c_void};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::interpose::Real;
-use crate::{lock, os, select, socket, thread, time};
 
 /// What can be patched by itself, as Eventlet's `monkey_patch(os=..., select=..., ...)`.
 #[derive(Clone, Copy)]
@@ -79,7 +78,15 @@ pub struct Row {
 unsafe impl Sync for Row {}
 
 /// The rows of each file.
-const PARTS: [&[Row]; 6] = [lock::ROWS, os::ROWS, select::ROWS, socket::ROWS, thread::ROWS, time::ROWS];
+const PARTS: &[&[Row]] = &[
+    crate::start::ROWS,
+    crate::lock::ROWS,
+    crate::os::ROWS,
+    crate::select::ROWS,
+    crate::socket::ROWS,
+    crate::thread::ROWS,
+    crate::time::ROWS,
+];
 
 const COUNT: usize = {
     let (mut count, mut part) = (0, 0);
