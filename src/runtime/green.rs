@@ -137,8 +137,6 @@ pub struct Green {
     pub task: Task,
     /// Stack: lowest usable address, size that the program asked for, guard size.
     pub stack: (usize, usize, usize),
-    /// Where its slot came from.
-    pub serial: u64,
 }
 
 /// The `bypass` of green thread 0 while it runs the hub's loop.
@@ -153,7 +151,7 @@ extern "C" fn no_start(_: *mut core::ffi::c_void) -> *mut core::ffi::c_void {
 
 impl Green {
     /// A thread that has never run, with the TLS block at `tcb`.
-    pub(super) const fn new(tcb: usize, task: Task, stack: (usize, usize, usize), serial: u64) -> Green {
+    pub(super) const fn new(tcb: usize, task: Task, stack: (usize, usize, usize)) -> Green {
         Green {
             state: Cell::new(State::Runnable),
             wake: Cell::new(Wake::Ready),
@@ -180,13 +178,17 @@ impl Green {
             mask: Cell::new(0),
             task,
             stack,
-            serial,
         }
     }
 
     /// Green thread 0, before activation.
     pub(super) const fn first() -> Green {
-        Green::new(0, Task { start: no_start, arg: ptr::null_mut() }, (0, 0, 0), 0)
+        Green::new(0, Task { start: no_start, arg: ptr::null_mut() }, (0, 0, 0))
+    }
+
+    /// The coroutine's first step.
+    pub(super) fn begin(&self, yielder: &Yielder) {
+        self.yielder.set(yielder);
     }
 
     /// Whether it is the process's first thread.

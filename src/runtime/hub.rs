@@ -28,7 +28,7 @@ use crate::kernel::{clock, stats};
 use super::green::{self, Green, State, Wake};
 use super::inbox;
 use super::poller::Poller;
-use super::{descriptors, parking, preempt, signals};
+use super::{descriptors, identity, parking, preempt, signals, spawn};
 
 /// Switches after which the poller is asked even when more is runnable.
 const SWITCHES_PER_POLL: u32 = 64;
@@ -282,7 +282,7 @@ impl Hub {
             stats::FINISHED.bump();
             // The dead thread's TLS block may be rebuilt from here on.
             self.go_home();
-            super::spawn::ended(green);
+            spawn::ended(green);
         }
     }
 
@@ -308,6 +308,7 @@ impl Hub {
     fn between_rounds(&'static self) {
         inbox::drain();
         parking::wake_posted();
+        spawn::take_orders();
         signals::route();
         let idle = self.queued.get() == 0;
         if !idle && !self.poll_due.get() && self.switches.get() < SWITCHES_PER_POLL {
@@ -342,8 +343,11 @@ impl Hub {
         stats::POLLS.bump();
         self.go_home();
         let waits = deadline != Deadline(0);
-        if waits && !inbox::sleep() {
-            return;
+        if waits {
+            identity::tidy(clock::now());
+            if !inbox::sleep() {
+                return;
+            }
         }
         if waits {
             preempt::idle(true);

@@ -1,6 +1,259 @@
-//! The life of a green thread: made, run, ended, reaped.
+//! The life of a green thread: made, run, ended, reaped. And activation: the first `pthread_create` that asks for one
+//! builds identity, hub, poller and preemption; before it the library is dormant.
+//!
+//! A thread that has ended keeps its slot until it is joined, or until it has ended if it is detached; then the slot,
+//! TLS block included, waits for the next thread.
+//!
+//! Safety: a [`Green`] lies in its own slot, between stack and TLS block. It is written before the thread is admitted
+//! and stays until the slot is taken again, so a pointer to it is good as long as C allows its `pthread_t` to be used.
+//! Orders of foreign threads lie on their stacks; they wait there until the hub has answered.
 
-use super::green::Green;
+use core::cell::{Cell, UnsafeCell};
+use core::ffi::c_void;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
-/// The coroutine of `green` has returned.
-pub(super) fn ended(_green: &Green) {}
+use corosensei::stack::Stack as _;
+
+use crate::data::Deadline;
+use crate::data::stack::{self, StackSlot};
+use crate::kernel::{Result, fs, log};
+use crate::syscall;
+
+use super::green::{Coroutine, Green, State, Task, Wait, Wake};
+use super::hub::{hub, unpark};
+use super::{entry, identity, inbox, overflow, parking, preempt, signals};
+
+/// The stack of a new thread.
+#[derive(Clone, Copy, Debug)]
+pub enum Stack {
+    /// So many bytes of ours.
+    Size(usize),
+    /// The program's memory (`pthread_attr_setstack`).
+    Own {
+        /// Its lowest address.
+        address: usize,
+        /// Its length.
+        size: usize,
+    },
+}
+
+/// What a new thread is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The start routine.
+    pub start: extern "C" fn(*mut c_void) -> *mut c_void,
+    /// Its argument.
+    pub arg: *mut c_void,
+    /// Where it runs.
+    pub stack: Stack,
+    /// Guard bytes that `pthread_getattr_np` reports.
+    pub guard_size: usize,
+    /// PTHREAD_CREATE_DETACHED.
+    pub detached: bool,
+    /// The signal mask it starts with.
+    pub mask: u64,
+}
+
+const DORMANT: u32 = 0;
+const GREEN: u32 = 1;
+const NATIVE: u32 = 2;
+static MODE: AtomicU32 = AtomicU32::new(DORMANT);
+
+/// Whether threads made now can be green; the first call on the process's first thread activates. False for ever when
+/// this glibc's layout is not understood (said once on stderr), and false for a foreign thread while dormant.
+pub fn ready() -> bool {
+    match MODE.load(Ordering::Acquire) {
+        GREEN => true,
+        NATIVE => false,
+        _ => activate(),
+    }
+}
+
+#[cold]
+fn activate() -> bool {
+    // SAFETY: both take nothing.
+    let (pid, tid) = unsafe { (syscall!(libc::SYS_getpid), syscall!(libc::SYS_gettid)) };
+    if pid != tid {
+        return false;
+    }
+    let answer = identity::build().and_then(|()| {
+        hub().activate(tid.unwrap_or(0) as i32).map_err(|_| "the poller could not be made")?;
+        signals::activate();
+        overflow::install().map_err(|_| "no alternate stack for overflow reports")?;
+        preempt::start().map_err(|_| "the preemption helper could not be started")
+    });
+    match answer {
+        Ok(()) => {
+            MODE.store(GREEN, Ordering::Release);
+            log::note(format_args!("green threads from here on"));
+            true
+        }
+        Err(what) => {
+            MODE.store(NATIVE, Ordering::Release);
+            log::warn(format_args!("{what}: threads stay real"));
+            false
+        }
+    }
+}
+
+/// Makes a green thread and puts it at the back of the run queue; its `pthread_t`. EAGAIN: no memory for its stack.
+/// Only when [`ready`]; on a foreign thread it waits until the hub has done it.
+pub fn spawn(plan: &Plan) -> Result<usize> {
+    if super::this().is_some() { make(plan).map(Green::tcb) } else { order(plan) }
+}
+
+fn make(plan: &Plan) -> Result<&'static Green> {
+    let mut slot = match plan.stack {
+        Stack::Own { address, size } => StackSlot::outside(address, size),
+        Stack::Size(size) => stack::take(size)?,
+    };
+    let (lowest, size) = (slot.bottom(), slot.size());
+    let tcb = match identity::make(&mut slot, size_of::<Green>()) {
+        Ok(tcb) => tcb,
+        Err(error) => {
+            stack::put(slot);
+            return Err(error);
+        }
+    };
+    let place = slot.base().get() as *mut Green;
+    let task = Task { start: plan.start, arg: plan.arg };
+    // SAFETY: the room above the base is ours, aligned to 64 and of that size; the slot's former thread was reaped.
+    let green: &'static Green = unsafe {
+        place.write(Green::new(tcb, task, (lowest, size, plan.guard_size)));
+        &*place
+    };
+    green.tid.set(identity::tid(tcb));
+    green.detached.set(plan.detached);
+    green.mask.set(plan.mask);
+    green.fp.set(fs::FpControl::read());
+    // SAFETY: the block was made just now and nobody runs on it.
+    unsafe { *fs::this_of(tcb) = ptr::from_ref(green).cast() };
+    let coroutine = Coroutine::with_stack(slot, move |yielder, ()| {
+        green.begin(yielder);
+        body(green);
+    });
+    // SAFETY: nobody else looks at the fresh thread.
+    unsafe { *green.coroutine.get() = Some(coroutine) };
+    hub().admit(green);
+    Ok(green)
+}
+
+/// All of a thread's life, on its own stack and `%fs`.
+fn body(green: &'static Green) {
+    identity::begin();
+    // SAFETY: start routine and argument are the program's; a pthread_exit inside comes back from here too.
+    unsafe { entry::run(green.task.start, green.task.arg) };
+    // The program's destructors run in it and may park.
+    green.result.set(identity::finish(|mutex| {
+        parking::wake(mutex as usize, usize::MAX);
+    }));
+}
+
+/// The coroutine of `green` has returned. On the hub's `%fs`.
+pub(super) fn ended(green: &'static Green) {
+    green.state.set(State::Finished);
+    while let Some(joiner) = green.joiners.pop_front() {
+        // SAFETY: a linked joiner is parked, so alive.
+        unpark(unsafe { &*joiner.owner() }, Wake::Ready);
+    }
+    if green.detached.get() {
+        reap(green);
+    }
+    if hub().live() == 0 && FIRST_ENDED.load(Ordering::Relaxed) {
+        unpark(&hub().first, Wake::Ready);
+    }
+}
+
+/// Gives the slot of a finished thread back: after join, or at the end of a detached one.
+pub fn reap(green: &'static Green) {
+    debug_assert!(green.state() == State::Finished);
+    green.all.unlink();
+    // SAFETY: the coroutine has returned, nobody refers to the thread any more.
+    let coroutine = unsafe { (*green.coroutine.get()).take() };
+    if let Some(coroutine) = coroutine {
+        stack::put(coroutine.into_stack());
+    }
+}
+
+static FIRST_ENDED: AtomicBool = AtomicBool::new(false);
+
+/// Green thread 0 has called pthread_exit: parks it until the last other one has ended.
+pub fn outlive_all() {
+    let Some(first) = super::this() else { return };
+    FIRST_ENDED.store(true, Ordering::Relaxed);
+    let wait = Wait {
+        interruptible: false,
+        cancellable: false,
+        over: |_, _| hub().live() == 0,
+        ..Wait::opaque("pthread_exit")
+    };
+    while hub().live() > 0 {
+        first.park(&wait, Deadline::NEVER);
+    }
+}
+
+/// A foreign thread's order for a green one.
+struct Order {
+    plan: Plan,
+    next: Cell<*const Order>,
+    answer: UnsafeCell<Result<usize>>,
+    done: AtomicU32,
+}
+
+static ORDERS: AtomicPtr<Order> = AtomicPtr::new(ptr::null_mut());
+
+fn order(plan: &Plan) -> Result<usize> {
+    let order = Order {
+        plan: *plan,
+        next: Cell::new(ptr::null()),
+        answer: UnsafeCell::new(Ok(0)),
+        done: AtomicU32::new(0),
+    };
+    let mut head = ORDERS.load(Ordering::Relaxed);
+    loop {
+        order.next.set(head);
+        match ORDERS.compare_exchange_weak(
+            head,
+            ptr::from_ref(&order).cast_mut(),
+            Ordering::SeqCst,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => break,
+            Err(now) => head = now,
+        }
+    }
+    inbox::kick();
+    while order.done.load(Ordering::Acquire) == 0 {
+        // SAFETY: waits on our own word until the hub has set it.
+        let _ = unsafe {
+            syscall!(libc::SYS_futex, &order.done, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, 0, 0)
+        };
+    }
+    // SAFETY: the hub wrote it before `done`.
+    unsafe { *order.answer.get() }
+}
+
+/// Makes the threads that foreign threads ordered. Between rounds, on green thread 0's `%fs`.
+pub(super) fn take_orders() {
+    if ORDERS.load(Ordering::Relaxed).is_null() {
+        return;
+    }
+    hub().go_home();
+    let mut next = ORDERS.swap(ptr::null_mut(), Ordering::SeqCst).cast_const();
+    let mut first: *const Order = ptr::null();
+    // SAFETY: every order stays on its maker's stack until `done` is set.
+    unsafe {
+        while let Some(order) = next.as_ref() {
+            next = order.next.replace(first);
+            first = order;
+        }
+        while let Some(order) = first.as_ref() {
+            first = order.next.get();
+            *order.answer.get() = make(&order.plan).map(Green::tcb);
+            let word = &raw const order.done;
+            order.done.store(1, Ordering::Release);
+            let _ = syscall!(libc::SYS_futex, word, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1);
+        }
+    }
+}

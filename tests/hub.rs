@@ -1,0 +1,144 @@
+//! The hub by itself, linked without the shim: order, timers, foreign wake-ups, the end of threads. Its own
+//! main, since the hub lives on the process's first thread. Preemption is
+//! not among it: linked, the test's own code counts as the library's, which is never switched away from.
+
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use eventlet_core::data::Deadline;
+use eventlet_core::kernel::{fs, real, stats};
+use eventlet_core::runtime::green::State;
+use eventlet_core::runtime::spawn::{Plan, Stack, ready, reap, spawn};
+use eventlet_core::runtime::{Green, Wait, Wake, current, hub, parking, this};
+
+fn start(start: extern "C" fn(*mut c_void) -> *mut c_void, arg: usize) -> &'static Green {
+    let plan = Plan {
+        start,
+        arg: arg as *mut c_void,
+        stack: Stack::Size(256 << 10),
+        guard_size: 4096,
+        detached: false,
+        mask: 0,
+    };
+    // SAFETY: the thread was made just now and is not joined before `join`.
+    unsafe { Green::of(spawn(&plan).expect("a thread")).expect("a green one") }
+}
+
+fn join(green: &'static Green) -> usize {
+    let me = this().expect("on the hub");
+    while green.state() != State::Finished {
+        green.joiners.push_back(&me.node, me);
+        me.park(&Wait::opaque("join"), Deadline::NEVER);
+        me.node.unlink();
+    }
+    let result = green.result.get() as usize;
+    reap(green);
+    result
+}
+
+struct Trace(RefCell<Vec<usize>>);
+// SAFETY: green threads of one kernel thread.
+unsafe impl Sync for Trace {}
+static TRACE: Trace = Trace(RefCell::new(Vec::new()));
+
+extern "C" fn traced(arg: *mut c_void) -> *mut c_void {
+    for _ in 0..3 {
+        TRACE.0.borrow_mut().push(arg as usize);
+        current().unwrap().yield_now();
+    }
+    (arg as usize * 10) as *mut c_void
+}
+
+fn fifo() {
+    let threads: Vec<_> = (0..3).map(|number| start(traced, number)).collect();
+    assert!(TRACE.0.borrow().is_empty(), "spawn does not switch");
+    let results: Vec<_> = threads.into_iter().map(join).collect();
+    assert_eq!(results, [0, 10, 20]);
+    assert_eq!(*TRACE.0.borrow(), [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+}
+
+extern "C" fn sleeper(arg: *mut c_void) -> *mut c_void {
+    let me = current().unwrap();
+    let deadline = Deadline::after(Duration::from_micros(arg as usize as u64 * 300));
+    assert_eq!(me.park(&Wait::opaque("sleep"), deadline), Wake::TimedOut);
+    assert!(deadline.passed(), "not early");
+    TRACE.0.borrow_mut().push(arg as usize);
+    std::ptr::null_mut()
+}
+
+fn timers() {
+    TRACE.0.borrow_mut().clear();
+    let threads: Vec<_> = [5, 1, 4, 2, 3].map(|number| start(sleeper, number)).into();
+    threads.into_iter().for_each(|thread| assert_eq!(join(thread), 0));
+    assert_eq!(*TRACE.0.borrow(), [1, 2, 3, 4, 5]);
+}
+
+static WORD: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn waiter(_: *mut c_void) -> *mut c_void {
+    let me = current().unwrap();
+    let address = &raw const WORD as usize;
+    while WORD.load(Ordering::SeqCst) == 0 {
+        parking::park(me, address, &Wait::opaque("word"), Deadline::NEVER, false, || {
+            WORD.load(Ordering::SeqCst) == 0
+        });
+    }
+    WORD.fetch_sub(1, Ordering::SeqCst) as *mut c_void
+}
+
+fn foreign_wakes() {
+    let threads: Vec<_> = (0..100).map(|_| start(waiter, 0)).collect();
+    let foreign = std::thread::spawn(|| {
+        assert!(this().is_none(), "a real thread is foreign");
+        for _ in 0..100 {
+            WORD.fetch_add(1, Ordering::SeqCst);
+            parking::wake(&raw const WORD as usize, 1);
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    });
+    threads.into_iter().for_each(|thread| assert!(join(thread) > 0));
+    foreign.join().unwrap();
+    assert_eq!(WORD.load(Ordering::SeqCst), 0);
+    assert!(stats::INBOX.get() > 0);
+}
+
+extern "C" fn identity(_: *mut c_void) -> *mut c_void {
+    let me = current().unwrap();
+    let before = fs::get();
+    assert_eq!(before, me.tcb());
+    // SAFETY: our own errno.
+    unsafe { *libc::__errno_location() = me.tid.get() };
+    for _ in 0..10 {
+        me.yield_now();
+        // SAFETY: as above.
+        assert_eq!(unsafe { *libc::__errno_location() }, me.tid.get());
+    }
+    before as *mut c_void
+}
+
+fn many() {
+    for _ in 0..3 {
+        let threads: Vec<_> = (0..10_000).map(|_| start(identity, 0)).collect();
+        assert_eq!(hub().live(), 10_000);
+        threads.into_iter().for_each(|thread| assert_eq!(thread.tcb(), join(thread)));
+        assert_eq!(hub().live(), 0);
+    }
+}
+
+fn main() {
+    // SAFETY: the default search order finds libc's own functions: this program is not preloaded.
+    let find = |name: &std::ffi::CStr| unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()).cast_const() };
+    real::install(real::lookup(find).expect("libc"));
+    fs::init();
+    assert!(current().is_none(), "dormant");
+    assert!(ready(), "the layout is understood");
+    for (name, test) in
+        [("fifo", fifo as fn()), ("timers", timers), ("foreign_wakes", foreign_wakes), ("many", many)]
+    {
+        test();
+        println!("test {name} ... ok");
+    }
+    println!("\ntest result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished");
+}
