@@ -311,10 +311,9 @@ impl Hub {
         spawn::take_orders();
         signals::route();
         let idle = self.queued.get() == 0;
-        if !idle && !self.poll_due.get() && self.switches.get() < SWITCHES_PER_POLL {
-            if clock::cycles().wrapping_sub(self.polled_at.get()) < CYCLES_PER_POLL {
-                return;
-            }
+        let recent = || clock::cycles().wrapping_sub(self.polled_at.get()) < CYCLES_PER_POLL;
+        if !idle && !self.poll_due.get() && self.switches.get() < SWITCHES_PER_POLL && recent() {
+            return;
         }
         if idle {
             // A due timer makes someone runnable: then the poller must not wait.
@@ -361,7 +360,7 @@ impl Hub {
             inbox::awake();
             preempt::idle(false);
         }
-        poller.take(|event| descriptors::on_event(event));
+        poller.take(descriptors::on_event);
     }
 }
 

@@ -54,7 +54,7 @@ impl Bucket {
         let mut spins = 0u32;
         while self.locked.swap(true, Ordering::Acquire) {
             spins += 1;
-            if spins % 64 == 0 {
+            if spins.is_multiple_of(64) {
                 // SAFETY: sched_yield takes nothing; the holder may share our core.
                 let _ = unsafe { crate::syscall!(libc::SYS_sched_yield) };
             }

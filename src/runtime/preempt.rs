@@ -240,12 +240,12 @@ extern "C" fn helper() -> ! {
             let _ = syscall!(libc::SYS_nanosleep, &pause, 0);
             let slice = SLICE.load(Ordering::Relaxed);
             let idle = IDLE.load(Ordering::Relaxed);
-            if slice == seen && !idle {
-                if CONTENDED.load(Ordering::Relaxed) && computes(HUB_TID.load(Ordering::Relaxed)) {
-                    let _ = syscall!(libc::SYS_tgkill, pid, HUB_TID.load(Ordering::Relaxed), SIGNAL);
-                }
+            let hub = HUB_TID.load(Ordering::Relaxed);
+            let hogged = slice == seen && !idle && CONTENDED.load(Ordering::Relaxed);
+            if hogged && computes(hub) {
+                let _ = syscall!(libc::SYS_tgkill, pid, hub, SIGNAL);
             }
-            quiet = if slice == seen && (idle || !CONTENDED.load(Ordering::Relaxed)) { quiet + 1 } else { 0 };
+            quiet = if slice == seen && !hogged { quiet + 1 } else { 0 };
             seen = slice;
             if quiet >= PATIENCE {
                 quiet = 0;
