@@ -15,6 +15,7 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use eventlet_core::kernel::{fs, log, options, real, stats};
 use eventlet_core::runtime::entry::{self, Main};
+use eventlet_core::runtime::spawn;
 
 use crate::foreign;
 use crate::interpose::{next, rows};
@@ -68,8 +69,10 @@ unsafe extern "C" fn first_thread(argc: c_int, argv: *mut *mut c_char, env: *mut
     match unsafe { entry::run_main(main, argc, argv, env) } {
         Some(status) => status,
         None => {
+            let value = VALUE.load(Ordering::Relaxed);
+            spawn::outlive_all(value);
             // SAFETY: libc's own frame is in force again; nothing here has a destructor.
-            unsafe { rows::pthread_exit::real()(VALUE.load(Ordering::Relaxed)) };
+            unsafe { rows::pthread_exit::real()(value) };
             unreachable!("pthread_exit does not return")
         }
     }

@@ -153,10 +153,7 @@ fn body(green: &'static Green) {
 /// The coroutine of `green` has returned. On the hub's `%fs`.
 pub(super) fn ended(green: &'static Green) {
     green.state.set(State::Finished);
-    while let Some(joiner) = green.joiners.pop_front() {
-        // SAFETY: a linked joiner is parked, so alive.
-        unpark(unsafe { &*joiner.owner() }, Wake::Ready);
-    }
+    wake_joiners(green);
     if green.detached.get() {
         reap(green);
     }
@@ -165,9 +162,24 @@ pub(super) fn ended(green: &'static Green) {
     }
 }
 
-/// Gives the slot of a finished thread back: after join, or at the end of a detached one.
+fn wake_joiners(green: &Green) {
+    while let Some(joiner) = green.joiners.pop_front() {
+        // SAFETY: a linked joiner is parked, so alive.
+        unpark(unsafe { &*joiner.owner() }, Wake::Ready);
+    }
+}
+
+/// Whether `green` has ended and can be joined. The first thread has when it has left main by pthread_exit.
+pub fn has_ended(green: &Green) -> bool {
+    green.state() == State::Finished || green.is_first() && FIRST_ENDED.load(Ordering::Relaxed)
+}
+
+/// Gives the slot of a finished thread back: after join, or at the end of a detached one. The first thread has none.
 pub fn reap(green: &'static Green) {
-    debug_assert!(green.state() == State::Finished);
+    debug_assert!(has_ended(green));
+    if green.is_first() {
+        return;
+    }
     green.all.unlink();
     // SAFETY: the coroutine has returned, nobody refers to the thread any more.
     let coroutine = unsafe { (*green.coroutine.get()).take() };
@@ -178,10 +190,14 @@ pub fn reap(green: &'static Green) {
 
 static FIRST_ENDED: AtomicBool = AtomicBool::new(false);
 
-/// Green thread 0 has called pthread_exit: parks it until the last other one has ended.
-pub fn outlive_all() {
+/// Green thread 0 has left main by pthread_exit or cancellation, with `result`: its keys are destroyed, it can be joined,
+/// and it waits here until the last other one has ended. Nothing while dormant.
+pub fn outlive_all(result: *mut c_void) {
     let Some(first) = super::this() else { return };
+    identity::finish_first();
+    first.result.set(result);
     FIRST_ENDED.store(true, Ordering::Relaxed);
+    wake_joiners(first);
     let wait = Wait {
         interruptible: false,
         cancellable: false,
