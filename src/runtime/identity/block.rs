@@ -86,9 +86,9 @@ pub fn make(slot: &mut StackSlot, room: usize) -> Result<usize> {
 /// Takes the block out of a slot whose memory is about to be given back.
 pub fn release(slot: &StackSlot) {
     let identity = identity();
-    for buffer in clear(identity, place(slot)) {
+    for buffer in &clear(identity, place(slot))[..identity.template.buffers] {
         // SAFETY: libc's buffers come from malloc, and their thread is gone.
-        unsafe { libc::free(buffer as *mut c_void) };
+        unsafe { libc::free(*buffer as *mut c_void) };
     }
 }
 

@@ -46,8 +46,10 @@ pub struct Template {
     pub specific_used: usize,
     /// Offsets from the thread pointer of the words in which malloc keeps its cache and its arena: shared by all.
     pub shared: Vec<isize>,
-    /// Of the words in which libc keeps buffers that only a real thread's end frees: the next thread takes them over.
+    /// Of the words in which libc keeps what only a real thread's end gives back: the next thread takes it over. First
+    /// those that hold buffers of malloc's, then (2.41) the state of getrandom.
     pub kept: Vec<isize>,
+    pub buffers: usize,
 }
 
 /// What the thread writes down.
@@ -63,7 +65,8 @@ struct Sample<'a> {
     image: Vec<usize>,
     before: Vec<usize>,
     after: Vec<usize>,
-    last: Vec<usize>,
+    said: Vec<usize>,
+    drew: Vec<usize>,
     done: AtomicU32,
 }
 
@@ -98,11 +101,12 @@ fn on_stack(layout: &Layout, stack: usize, size: usize) -> Result<Template, &'st
         image: vec![0; layout.size / WORD],
         before: vec![0; words],
         after: vec![0; words],
-        last: vec![0; words],
+        said: vec![0; words],
+        drew: vec![0; words],
         done: AtomicU32::new(0),
     };
     run_thread(&mut sample, stack, size)?;
-    let Sample { tcb, tid, robust, resolver, linked, data, image, before, after, last, .. } = sample;
+    let Sample { tcb, tid, robust, resolver, linked, data, image, before, after, said, drew, .. } = sample;
     data?;
     let end = tcb + layout.size;
     if !(stack..stack + size).contains(&tcb) || end > stack + size {
@@ -127,7 +131,9 @@ fn on_stack(layout: &Layout, stack: usize, size: usize) -> Result<Template, &'st
     // malloc may be another one, which keeps its words elsewhere: those are not to be shared.
     let thread_locals = layout.libc_tls.1 / WORD;
     let shared = changed(layout, &before[..thread_locals], &after);
-    let kept = changed(layout, &after, &last);
+    let mut kept = changed(layout, &after, &said);
+    let buffers = kept.len();
+    kept.extend(changed(layout, &said, &drew));
     if shared.len() > 4 || kept.len() > KEPT {
         return Err("too many words of libc's change");
     }
@@ -143,6 +149,7 @@ fn on_stack(layout: &Layout, stack: usize, size: usize) -> Result<Template, &'st
         specific_used: layout.specific + layout.blocks * WORD,
         shared,
         kept,
+        buffers,
     })
 }
 
@@ -211,7 +218,10 @@ extern "C" fn body(sample: *mut c_void) -> *mut c_void {
         libc::strerror(0x5eed_5eed);
         strsignal(0x5eed_5eed);
     }
-    watch(layout, tcb, &mut sample.last);
+    watch(layout, tcb, &mut sample.said);
+    // SAFETY: one byte of our own.
+    unsafe { libc::getrandom((&raw mut head).cast(), 1, 0) };
+    watch(layout, tcb, &mut sample.drew);
     sample.data = check_data(layout, tcb);
     let done = &raw const sample.done;
     sample.done.store(1, Ordering::Release);
