@@ -57,6 +57,11 @@ impl StackSlot {
         StackSlot { start, end: address + size, base: start, class: OUTSIDE, used: false }
     }
 
+    /// Whether it is the program's own memory.
+    pub fn is_outside(&self) -> bool {
+        self.class == OUTSIDE
+    }
+
     fn of_pool(start: usize, class: usize, used: bool) -> StackSlot {
         // Consecutive slots differ in these bits, since the stride is an odd number of two pages more than its class.
         let colour = if bytes(class) < COLOURED { 0 } else { (start / (2 * PAGE)) % 16 * 64 };
@@ -66,7 +71,7 @@ impl StackSlot {
 
     /// The lowest usable address, above the guard.
     pub fn bottom(&self) -> usize {
-        if self.class == OUTSIDE { self.start } else { self.start + PAGE }
+        if self.is_outside() { self.start } else { self.start + PAGE }
     }
 
     /// Where its memory ends.
@@ -97,7 +102,7 @@ impl StackSlot {
 
     /// The stack bytes that its class promises; 0 for memory that is not ours.
     pub fn size(&self) -> usize {
-        if self.class == OUTSIDE { 0 } else { bytes(self.class as usize) }
+        if self.is_outside() { 0 } else { bytes(self.class as usize) }
     }
 }
 
@@ -192,7 +197,7 @@ pub fn take(size: usize) -> Result<StackSlot> {
 
 /// Takes the slot of an ended thread back. Nobody stands on it any more.
 pub fn put(slot: StackSlot) {
-    if slot.class == OUTSIDE {
+    if slot.is_outside() {
         return;
     }
     let free = &mut pool().classes[slot.class as usize].free;

@@ -108,7 +108,11 @@ fn make(plan: &Plan) -> Result<&'static Green> {
         Stack::Own { address, size } => StackSlot::outside(address, size),
         Stack::Size(size) => stack::take(size)?,
     };
-    let (lowest, size) = (slot.bottom(), slot.size());
+    // What pthread_getattr_np tells: as many bytes as were asked for, of those that end where the class does.
+    let (lowest, size) = match plan.stack {
+        Stack::Own { address, size } => (address, size),
+        Stack::Size(size) => (slot.bottom() + slot.size() - size, size),
+    };
     let tcb = match identity::make(&mut slot, size_of::<Green>()) {
         Ok(tcb) => tcb,
         Err(error) => {
@@ -184,7 +188,7 @@ pub fn reap(green: &'static Green) {
     // SAFETY: the coroutine has returned, nobody refers to the thread any more.
     let coroutine = unsafe { (*green.coroutine.get()).take() };
     if let Some(coroutine) = coroutine {
-        stack::put(coroutine.into_stack());
+        identity::put(coroutine.into_stack());
     }
 }
 

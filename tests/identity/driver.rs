@@ -86,7 +86,7 @@ impl Thread {
                 break finished;
             }
         };
-        stack::put(self.coroutine.into_stack());
+        identity::put(self.coroutine.into_stack());
         finished
     }
 }

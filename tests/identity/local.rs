@@ -193,7 +193,7 @@ extern "C" fn allocates(_: *mut c_void) -> *mut c_void {
 }
 
 /// Bytes in use by malloc, and pages of the whole process.
-fn in_use() -> (usize, usize) {
+pub fn in_use() -> (usize, usize) {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("statm");
     let pages = statm.split(' ').next().expect("pages").parse().expect("a number");
     // SAFETY: takes nothing.

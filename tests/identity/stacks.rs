@@ -13,6 +13,7 @@ use eventlet_core::runtime::{identity, overflow};
 
 use crate::Case;
 use crate::driver::{dying, run};
+use crate::local;
 
 pub const CASES: &[Case] = &[
     ("a slot has the size that was asked for, and a guard", guarded),
@@ -103,7 +104,9 @@ fn outside() {
     let tcb = identity::make(&mut slot, 512).expect("a block");
     assert!((address..slot.base().get()).len() > 16 << 10 && tcb < address + memory.len());
     identity::block::unlink(tcb);
-    identity::block::release(&slot);
+    let before = local::in_use().0;
+    identity::put(slot);
+    assert!(local::in_use().0 < before, "the block was released");
     let mut small = StackSlot::outside(address, 8 << 10);
     assert_eq!(identity::make(&mut small, 512), Err(Errno(libc::EINVAL)));
 }

@@ -9,7 +9,7 @@
 //! | [`end`] | what a thread does at its end |
 //!
 //! The life of a block: [`make`] by the creator; on the new stack [`begin`], then [`super::entry::run`], then
-//! [`finish`]; after the switch away from it `stack::put`. The next [`make`] on that slot recycles it; [`tidy`] gives
+//! [`finish`]; after the switch away from it [`put`]. The next [`make`] on that slot recycles it; [`tidy`] gives
 //! the memory of slots back that nobody needs.
 //!
 //! Safety: [`build`] runs once, on the main thread, before anything else here; what it writes never changes after.
@@ -84,6 +84,15 @@ pub fn build() -> Result<(), &'static str> {
     unsafe { (*IDENTITY.0.get()).write(Identity { layout, template, home, cancel_bits }) };
     BUILT.store(true, Ordering::Release);
     trial().inspect_err(|_| BUILT.store(false, Ordering::Release))
+}
+
+/// Takes the slot of an ended thread back. The block stays in it for the next thread; in the program's own memory it
+/// cannot stay.
+pub fn put(slot: StackSlot) {
+    if slot.is_outside() && slot.used() {
+        block::release(&slot);
+    }
+    stack::put(slot);
 }
 
 /// Gives the memory of stacks back that lay free for long. To be called by an idle hub.
