@@ -10,6 +10,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 mod build;
+pub mod python;
 mod run;
 
 use std::ffi::{OsStr, OsString};

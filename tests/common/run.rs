@@ -191,6 +191,12 @@ impl Running {
         self.input.extend_from_slice(input);
         self.turn_until(|run| run.input.is_empty());
         self.stdin = None;
+        self.ended()
+    }
+
+    /// Waits for its end; stdin stays open.
+    #[track_caller]
+    pub fn ended(mut self) -> Outcome {
         self.turn_until(|run| run.status.is_some() && run.stdout.is_none() && run.stderr.is_none());
         let (stderr, stats) = Stats::take(std::mem::take(&mut self.err));
         let (stdout, status) = (std::mem::take(&mut self.out), self.status.expect("it ended"));

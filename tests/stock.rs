@@ -1,0 +1,193 @@
+//! Stock programs that the library must not change: byte for byte as bare.
+//!
+//! Most have one thread, and the library sleeps; the others are threaded runtimes of other kinds.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{Outcome, Program};
+
+fn progs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/progs")
+}
+
+/// A new directory of a test's own.
+fn scratch(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stock-{name}-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a directory");
+    folder
+}
+
+/// A script in a shell, with the arguments `$1` and so on.
+fn shell<'a>(shell: &str, script: &str, args: impl IntoIterator<Item = &'a Path>) -> Program {
+    args.into_iter()
+        .fold(Program::new(shell).arg("-c").arg(script).arg(shell), |program, arg| program.arg(arg))
+}
+
+fn bash(script: &str) -> Program {
+    shell("bash", script, [])
+}
+
+#[track_caller]
+fn succeeds(program: Program) -> Outcome {
+    let outcome = program.same();
+    assert!(outcome.status.success() && !outcome.stdout.is_empty(), "bare too\n{outcome}");
+    outcome
+}
+
+#[test]
+fn ls() {
+    succeeds(Program::new("ls").arg("-l").arg(progs()));
+    let missing = Program::new("ls").arg("/no/such/file").same();
+    assert_eq!(missing.status.code(), Some(2));
+}
+
+#[test]
+fn cat_on_a_pipe() {
+    let bytes: Vec<u8> = (0..1 << 20).map(|i: u32| (i >> 3) as u8).collect();
+    let outcome = succeeds(Program::new("cat").input(&bytes));
+    assert!(outcome.stdout == bytes);
+}
+
+#[test]
+fn sort() {
+    let lines: String = (0..20_000u64).map(|i| format!("{} {i}\n", i * 7919 % 10_007)).collect();
+    succeeds(Program::new("sort").arg("-n").arg("--parallel=1").input(&lines));
+    // With threads of its own.
+    succeeds(Program::new("sort").arg("-n").arg("--parallel=4").arg("-S8M").input(lines.repeat(10)));
+}
+
+#[test]
+fn curl() {
+    let folder = scratch("curl");
+    fs::write(folder.join("file"), "x".repeat(300_000)).expect("a file");
+    let server = Program::new("/usr/bin/python3").arg("-u").arg("-m").arg("http.server").arg("0");
+    let mut server = server.arg("--bind").arg("127.0.0.1").arg("--directory").arg(&folder).start(false);
+    let line = server.line();
+    let port = line.split(' ').nth(5).unwrap_or_else(|| panic!("no port: {line}"));
+    // By name too: its resolver has a thread.
+    for host in ["127.0.0.1", "localhost"] {
+        let fetch = |path: &str| Program::new("curl").arg("-sS4").arg(format!("http://{host}:{port}/{path}"));
+        assert_eq!(succeeds(fetch("file")).stdout.len(), 300_000);
+        let missing = fetch("missing").arg("-w%{http_code}").arg("-o/dev/null");
+        assert_eq!(
+            succeeds(
+                missing
+                    .arg("--next")
+                    .arg("-sSI")
+                    .arg(format!("http://{host}:{port}/file"))
+                    .arg("-o/dev/null")
+            )
+            .text(),
+            "404"
+        );
+    }
+    fs::remove_dir_all(folder).expect("our own directory");
+}
+
+#[test]
+fn pipelines() {
+    let script = r#"
+        set -o pipefail
+        seq 1 5000 | sort -rn | awk '{ s += $1 } END { print s }'
+        false | true; echo "status $? ${PIPESTATUS[*]}"
+        cat <(seq 3) <(seq 4) | wc -l
+        echo text | tee >(cat >/dev/null) | tr a-z A-Z
+        read -r word < <(echo one two); echo "$word"
+        coproc cat; echo through a coprocess >&"${COPROC[1]}"; read -r line <&"${COPROC[0]}"; echo "$line"
+        yes | head -n 3; echo "${PIPESTATUS[*]}"
+        exec 3<<<"a here string"; cat <&3
+        timeout 0.05 sleep 600; echo "timeout $?"
+        read -rt 0.05 nothing <&"${COPROC[0]}"; echo "read $(($? > 128))"
+    "#;
+    succeeds(bash(script));
+}
+
+#[test]
+fn traps_and_jobs() {
+    let script = r#"
+        trap 'echo usr1; got=1' USR1
+        kill -USR1 $$
+        sh -c "kill -USR1 $$"; echo "got $got"
+        sleep 600 & kill $!; wait $!; echo "job $?"
+        (exit 7) & wait $!; echo "wait $?"
+        for i in 1 2 3; do (exit $i) & done; wait; echo all
+        (trap 'echo in a subshell; exit 3' TERM; kill -TERM $BASHPID; sleep 600); echo "subshell $?"
+        sleep 600 & kill -STOP $!
+        until grep -q '^State:.T' "/proc/$!/status"; do :; done
+        kill -CONT $!; kill $!; wait $!; echo "continued, ended $?"
+        trap 'echo at exit' EXIT
+        exit 9
+    "#;
+    let outcome = bash(script).same();
+    assert_eq!(outcome.status.code(), Some(9), "{outcome}");
+}
+
+#[test]
+fn dash() {
+    let script = r#"
+        trap 'echo interrupted' TERM
+        seq 1 100 | while read -r n; do [ $((n % 25)) = 0 ] && echo "$n"; done
+        (sleep 600 & echo $! && wait) | { read -r pid; kill "$pid"; }
+        kill -TERM $$
+        x=$(echo nested $(echo deeper)); echo "$x"
+        cat <<END | wc -c
+        here document
+END
+        exit 4
+    "#;
+    let outcome = shell("dash", script, []).same();
+    assert_eq!(outcome.status.code(), Some(4), "{outcome}");
+}
+
+#[test]
+fn perl() {
+    succeeds(Program::new("perl").arg(progs().join("stock/sockets.pl")));
+}
+
+#[test]
+fn python() {
+    let script = "import os, sys; print(sys.stdin.read().upper(), os.getpid() == os.getppid(), sys.version); sys.exit(5)";
+    let outcome = Program::new("/usr/bin/python3").arg("-c").arg(script).input("text").same();
+    assert_eq!(outcome.status.code(), Some(5), "{outcome}");
+    let stats = outcome.stats();
+    assert_eq!((stats.threads, stats.parks), (0, 0), "asleep while there is one thread\n{outcome}");
+}
+
+#[test]
+fn gcc() {
+    let folder = scratch("gcc");
+    let script = r#"
+        cd "$1" && printf '#include <stdio.h>\nint main(void) { return puts("compiled") < 0; }\n' >hello.c
+        gcc -pipe -O2 -Wall -o hello hello.c && ./hello && sha256sum hello
+        echo 'int main(void) { return missing; }' >wrong.c; gcc -c wrong.c; echo "status $?"
+    "#;
+    succeeds(shell("bash", script, [folder.as_path()]));
+    fs::remove_dir_all(folder).expect("our own directory");
+}
+
+#[test]
+fn tar_and_gzip() {
+    let script = r#"
+        tar -C "$1" --sort=name --owner=0 --group=0 -cf - . | gzip -n | sha256sum
+        tar -C "$1" --sort=name -cf - . | gzip | gunzip | tar -tf -
+        tar -C "$1" --sort=name -czf - . | tar -xzOf - ./harness.c | sha256sum
+    "#;
+    succeeds(shell("bash", script, [progs().as_path()]));
+}
+
+/// A runtime with a scheduler of its own.
+#[test]
+fn java() {
+    assert!(!Program::new("java").arg("-version").same().stderr.is_empty());
+    let outcome = Program::new("java").arg(progs().join("stock/Threads.java")).same();
+    assert_eq!(outcome.status.code(), Some(3), "{outcome}");
+}
+
+#[test]
+fn node() {
+    let outcome = Program::new("node").arg(progs().join("stock/worker.js")).same();
+    assert_eq!(outcome.status.code(), Some(6), "{outcome}");
+}
