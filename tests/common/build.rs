@@ -56,7 +56,7 @@ fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
     }
     fs::create_dir_all(&directory).expect("target/progs");
     let aside = directory.join(format!(".{name}.{}", std::process::id()));
-    run(compiler(&source).args(flags).arg(&source).arg("-o").arg(&aside));
+    run(compiler(&source).args(flags).arg(&source).arg("-o").arg(&aside).args(libraries(&source)));
     fs::rename(&aside, &product).expect("rename");
     product
 }
@@ -71,6 +71,11 @@ fn compiler(source: &Path) -> Command {
     let mut command = Command::new(name);
     command.args(flags);
     command
+}
+
+/// What follows the source on the command line.
+fn libraries(source: &Path) -> &'static [&'static str] {
+    if source.extension() == Some(OsStr::new("rs")) { &[] } else { &["-lm"] }
 }
 
 /// When a file last changed; a missing one is the oldest.

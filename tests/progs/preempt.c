@@ -1,0 +1,133 @@
+/* Threads that compute and never call: written for preemption. */
+#include "prog.h"
+
+static volatile int flag = 1;
+static int gate[2];
+
+static void *clear(void *arg) {
+    flag = 0;
+    return arg;
+}
+
+static void *clear_after_sleep(void *arg) {
+    usleep(1000);
+    return clear(arg);
+}
+
+static void *clear_after_read(void *arg) {
+    char byte;
+    check(must(read(gate[0], &byte, 1)) == 1);
+    return clear(arg);
+}
+
+static void spin(void) {
+    while (flag) continue;
+}
+
+static void *spinning(void *arg) {
+    spin();
+    return arg;
+}
+
+static void spin_until(void *(*other)(void *)) {
+    pthread_t thread = spawn(other, NULL);
+    spin();
+    join(thread);
+}
+
+/* main spins until a thread that can run has run. */
+static void runnable(void) { spin_until(clear); }
+
+/* Until a timer fires. */
+static void timer(void) { spin_until(clear_after_sleep); }
+
+/* Until a byte that is there already has been read. */
+static void pipe_ready(void) {
+    send_all(gate[1], "x", 1);
+    spin_until(clear_after_read);
+}
+
+/* A thread spins, main ends it. */
+static void by_main(void) {
+    pthread_t thread = spawn(spinning, NULL);
+    usleep(1000);
+    clear(NULL);
+    join(thread);
+}
+
+/* Two spin; a ticker that sleeps ten times ends them. */
+static void *tick(void *arg) {
+    for (int i = 0; i < 10; i++) usleep(1000);
+    return clear(arg);
+}
+
+static void computing(void) {
+    pthread_t one = spawn(spinning, NULL), two = spawn(spinning, NULL);
+    spin_until(tick);
+    join(one), join(two);
+}
+
+/* Floating point and flags survive being preempted anywhere. */
+static volatile long done;
+
+static void *sum(void *arg) {
+    double seed = (intptr_t)arg, x = seed;
+    for (long i = 0; i < 30000000; i++) x = x * 0.999999 + seed * 1e-6;
+    done++;
+    return (void *)(intptr_t)(x == seed || (x - seed < 1e-6 && seed - x < 1e-6));
+}
+
+static void registers(void) {
+    pthread_t threads[4];
+    for (intptr_t i = 0; i < 4; i++) threads[i] = spawn(sum, (void *)(i + 1));
+    while (done < 4) continue;
+    for (int i = 0; i < 4; i++) printf("right %d\n", (int)(intptr_t)join(threads[i]));
+}
+
+/* As redis hands I/O to its threads: each side spins on a counter of the other's. */
+enum { WORKERS = 3, JOBS = 5 };
+static volatile int pending[WORKERS], jobs;
+
+static void *work(void *arg) {
+    volatile int *mine = &pending[(intptr_t)arg];
+    for (int i = 0; i < JOBS; i++) {
+        while (*mine == 0) continue;
+        __atomic_fetch_add(&jobs, 1, __ATOMIC_SEQ_CST);
+        *mine = 0;
+    }
+    return arg;
+}
+
+static void handing(void) {
+    pthread_t threads[WORKERS];
+    for (intptr_t i = 0; i < WORKERS; i++) threads[i] = spawn(work, (void *)i);
+    for (int job = 0; job < JOBS; job++) {
+        for (int i = 0; i < WORKERS; i++) pending[i] = 1;
+        for (int i = 0; i < WORKERS; i++)
+            while (pending[i]) continue;
+    }
+    for (int i = 0; i < WORKERS; i++) join(threads[i]);
+    printf("jobs %d\n", jobs);
+}
+
+/* Spins that count and give up: what a program does where nobody preempts it. */
+static void starving(void) {
+    pthread_t thread = spawn(clear, NULL);
+    for (long i = 0; i < 300000000 && flag; i++) continue;
+    puts(flag ? "starved" : "served");
+    join(thread);
+}
+
+/* Waits by a call in each round: needs no preemption. */
+static void cooperative(void) {
+    pthread_t thread = spawn(clear_after_sleep, NULL);
+    while (flag) usleep(100);
+    join(thread);
+}
+
+int main(int argc, char **argv) {
+    must(pipe(gate));
+    struct test tests[] = {CASE(runnable),  CASE(timer),     CASE(pipe_ready), CASE(by_main),
+                           CASE(computing), CASE(handing), CASE(registers), CASE(starving), CASE(cooperative)};
+    return RUN(argc, argv, tests);
+}
