@@ -59,9 +59,10 @@ impl Thread {
         let coroutine = Coroutine::with_stack(slot, move |yielder, ()| {
             YIELDER.set(yielder);
             identity::begin();
+            // After the end nothing may be allocated.
+            let mut dead = Vec::with_capacity(8);
             // SAFETY: a start routine, on its own thread.
             unsafe { entry::run(start, arg) };
-            let mut dead = Vec::new();
             let value = identity::finish(|mutex| dead.push(mutex as usize)) as usize;
             Finished { value, dead }
         });

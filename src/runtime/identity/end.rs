@@ -21,7 +21,9 @@ const ROBUST_LIMIT: usize = 2048;
 const WORD: usize = size_of::<usize>();
 
 /// Ends the running green thread but for its stack: afterwards it may only switch away for good. `owner_died` gets the
-/// address of each robust mutex that it still held: whoever waits there is to be woken. Gives the thread's result.
+/// address of each robust mutex that it still held: whoever waits there is to be woken. Neither it nor what follows
+/// may allocate: another malloc than glibc's would set up its cache in a block that nobody cleans up any more. Gives
+/// the thread's result.
 pub fn finish(owner_died: impl FnMut(*mut c_void)) -> *mut c_void {
     // A destructor that calls pthread_exit comes back here, and the rest of the destructors follows, as natively.
     // SAFETY: the start routine lets no Rust value with a destructor be passed over.

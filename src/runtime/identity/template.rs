@@ -222,7 +222,7 @@ extern "C" fn body(sample: *mut c_void) -> *mut c_void {
     // SAFETY: one byte of our own.
     unsafe { libc::getrandom((&raw mut head).cast(), 1, 0) };
     watch(layout, tcb, &mut sample.drew);
-    sample.data = check_data(layout, tcb);
+    sample.data = check_data(layout, tcb, &sample.image);
     let done = &raw const sample.done;
     sample.done.store(1, Ordering::Release);
     // SAFETY: a wake on an address touches no memory.
@@ -272,19 +272,20 @@ unsafe fn is_linked(list: *mut Link, node: *mut Link) -> bool {
     }
 }
 
-/// Whether thread-specific data lies where the descriptors say, and the flag beside it.
-fn check_data(layout: &Layout, tcb: usize) -> Result<(), &'static str> {
+/// Whether thread-specific data lies where the descriptors say, and the flag beside it: not set in the image (another
+/// malloc may have set it since), set by now.
+fn check_data(layout: &Layout, tcb: usize, image: &[usize]) -> Result<(), &'static str> {
     extern "C" fn destroy(_: *mut c_void) {}
     let mut key = 0;
-    let used = (tcb + layout.specific + layout.blocks * WORD) as *const u8;
+    let used = layout.specific + layout.blocks * WORD;
+    let before = image[used / WORD].to_ne_bytes()[used % WORD];
     // SAFETY: the key is ours; reads inside the struct, the global array of keys and the block that holds the value.
     unsafe {
-        let before = *used;
         if libc::pthread_key_create(&mut key, Some(destroy_of(destroy))) != 0 {
             return Err("no key is left");
         }
         let set = libc::pthread_setspecific(key, STORED as *const c_void);
-        let after = *used;
+        let after = *((tcb + used) as *const u8);
         let key = key as usize;
         let block = *((tcb + layout.specific) as *const usize).add(key / layout.entries);
         let global = layout.keys as usize + key * layout.key.size;
