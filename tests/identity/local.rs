@@ -193,7 +193,7 @@ extern "C" fn allocates(_: *mut c_void) -> *mut c_void {
 }
 
 /// Bytes in use by malloc, and pages of the whole process.
-pub fn in_use() -> (usize, usize) {
+fn in_use() -> (usize, usize) {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("statm");
     let pages = statm.split(' ').next().expect("pages").parse().expect("a number");
     // SAFETY: takes nothing.
@@ -202,7 +202,7 @@ pub fn in_use() -> (usize, usize) {
 
 /// Runs `round`, of so many threads, until memory must be steady; then one more leaves nothing behind. (Less than a
 /// byte a thread: what malloc caches for us moves a little.)
-fn steady(name: &str, threads: usize, mut round: impl FnMut()) {
+pub fn steady(name: &str, threads: usize, mut round: impl FnMut()) {
     round();
     round();
     let before = in_use();
