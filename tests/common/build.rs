@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::SystemTime;
 use std::{env, fs};
 
-/// One compiler at a time in this process; other processes are met by building aside and renaming.
+/// One product at a time in this process.
 static BUILDING: Mutex<()> = Mutex::new(());
 
 fn root() -> &'static Path {
@@ -46,18 +46,24 @@ pub fn shared(source: &str, name: &str, flags: &[&str]) -> PathBuf {
 }
 
 fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
-    let _one = BUILDING.lock().unwrap_or_else(|held| held.into_inner());
     let progs = root().join("tests/progs");
     let source = progs.join(source);
+    product(name, newest(&source, &progs), |aside| {
+        run(compiler(&source).args(flags).arg(&source).arg("-o").arg(aside).args(libraries(&source)));
+    })
+}
+
+/// `target/progs/NAME`, made if it is not newer than what it is made from. It is made aside and put in place at once:
+/// other processes may be making it or running it.
+pub fn product(name: &str, from: SystemTime, make: impl FnOnce(&Path)) -> PathBuf {
+    let _one = BUILDING.lock().unwrap_or_else(|held| held.into_inner());
     let directory = target().join("progs");
-    let product = directory.join(name);
-    if changed(&product) > newest(&source, &progs) {
-        return product;
+    let (product, aside) = (directory.join(name), directory.join(format!(".{name}.{}", std::process::id())));
+    if changed(&product) <= from {
+        fs::create_dir_all(&directory).expect("target/progs");
+        make(&aside);
+        fs::rename(&aside, &product).expect("rename");
     }
-    fs::create_dir_all(&directory).expect("target/progs");
-    let aside = directory.join(format!(".{name}.{}", std::process::id()));
-    run(compiler(&source).args(flags).arg(&source).arg("-o").arg(&aside).args(libraries(&source)));
-    fs::rename(&aside, &product).expect("rename");
     product
 }
 
@@ -79,7 +85,7 @@ fn libraries(source: &Path) -> &'static [&'static str] {
 }
 
 /// When a file last changed; a missing one is the oldest.
-fn changed(path: &Path) -> SystemTime {
+pub fn changed(path: &Path) -> SystemTime {
     path.metadata().and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 

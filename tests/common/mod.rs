@@ -10,6 +10,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 mod build;
+mod mutant;
 pub mod python;
 mod run;
 
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use build::{eventlet, shared};
+pub use mutant::without;
 pub use run::{Outcome, Running, Stats, connect, many_files};
 
 /// A program with its arguments and environment: it can be run many times.
@@ -28,18 +30,14 @@ pub struct Program {
     env: Vec<(OsString, OsString)>,
     input: Vec<u8>,
     limit: Duration,
+    library: Option<PathBuf>,
 }
 
 impl Program {
     /// An installed program.
     pub fn new(path: impl Into<PathBuf>) -> Program {
-        Program {
-            path: path.into(),
-            args: vec![],
-            env: vec![],
-            input: vec![],
-            limit: Duration::from_secs(60),
-        }
+        let limit = Duration::from_secs(60);
+        Program { path: path.into(), args: vec![], env: vec![], input: vec![], limit, library: None }
     }
 
     /// A program of `tests/progs/`, compiled if it must be: `Program::of("echo.c")`.
@@ -71,6 +69,12 @@ impl Program {
         self
     }
 
+    /// Another library than the one under test.
+    pub fn under(mut self, library: impl Into<PathBuf>) -> Program {
+        self.library = Some(library.into());
+        self
+    }
+
     /// Runs it without the library.
     pub fn bare(&self) -> Outcome {
         self.start(false).finish_with(&self.input)
@@ -85,7 +89,8 @@ impl Program {
     pub fn start(&self, preload: bool) -> Running {
         let mut env = self.env.clone();
         if preload {
-            env.push(("LD_PRELOAD".into(), eventlet().into()));
+            let library = self.library.as_deref().unwrap_or_else(|| eventlet());
+            env.push(("LD_PRELOAD".into(), library.into()));
             env.push(("EVENTLET_DETECT".into(), "1".into()));
             env.push(("EVENTLET_STATS".into(), "1".into()));
         }
@@ -118,13 +123,19 @@ impl Program {
     }
 }
 
-/// One test per case of a program that takes the case's name as its argument: `cases!("mutex.c": normal, recursive)`.
+/// One green test per case of a program that takes the case's name as its argument:
+/// `cases!("mutex.c": normal, recursive)`, or `cases!("sleeps.c", EVENTLET_PREEMPT = "0": micro)`.
 #[macro_export]
 macro_rules! cases {
-    ($source:literal: $($name:ident),* $(,)?) => {
+    ($source:literal $(, $variable:ident = $value:literal)*: $($name:ident),* $(,)?) => {
+        $crate::cases!(@ $source [$((stringify!($variable), $value)),*] $($name)*);
+    };
+    (@ $source:literal $env:tt $($name:ident)*) => {
         $(#[test]
         fn $name() {
-            common::Program::of($source).arg(stringify!($name)).green();
+            let env: &[(&str, &str)] = &$env;
+            let program = common::Program::of($source).arg(stringify!($name));
+            env.iter().fold(program, |program, (variable, value)| program.env(variable, value)).green();
         })*
     };
 }
