@@ -69,6 +69,24 @@ pub fn from<V, A: Answer<V>>(result: Result<V>) -> A {
     }
 }
 
+/// What the real function answered, its errno included; or the error that stood in its way.
+#[inline(always)]
+pub fn answer(result: Result<c_int>) -> c_int {
+    result.unwrap_or_else(|errno| from(Err::<usize, _>(errno)))
+}
+
+/// `call`, whose errno is nobody's business.
+pub fn keeping<T>(call: impl FnOnce() -> T) -> T {
+    // SAFETY: see the file's header.
+    let place = unsafe { libc::__errno_location() };
+    // SAFETY: as above; no switch happens in between.
+    let before = unsafe { *place };
+    let answer = call();
+    // SAFETY: as above.
+    unsafe { *place = before };
+    answer
+}
+
 /// The convention of pthread functions: 0 or the error; errno stays.
 #[inline(always)]
 pub fn code(result: Result<()>) -> c_int {

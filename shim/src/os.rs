@@ -1,12 +1,17 @@
 //! Group os: descriptors.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{c_int, c_uint, c_ulong, c_void};
 
+use eventlet_core::blocking::{io, life};
+use eventlet_core::runtime::hub;
+use libc::iovec;
+
+use crate::errno;
 use crate::interpose::{fortify, rows};
 
 rows! { Os;
     #[deep] #[also(__read)]
-    fn read(fd: c_int, buf: *mut c_void, n: usize) -> isize { real()(fd, buf, n) }
+    fn read(fd: c_int, buf: *mut c_void, n: usize) -> isize { |g| errno::from(io::read(g, fd, buf, n)) }
 
     #[unchecked = "not declared"]
     fn __read_chk(fd: c_int, buf: *mut c_void, n: usize, room: usize) -> isize {
@@ -14,9 +19,85 @@ rows! { Os;
         super::read::body(fd, buf, n)
     }
 
-    #[deep] #[also(__write)]
-    fn write(fd: c_int, buf: *const c_void, n: usize) -> isize { real()(fd, buf, n) }
+    #[deep]
+    fn readv(fd: c_int, buffers: *const iovec, count: c_int) -> isize {
+        |g| errno::from(io::readv(g, fd, buffers, count))
+    }
 
+    #[deep] #[also(__write)]
+    fn write(fd: c_int, buf: *const c_void, n: usize) -> isize { |g| errno::from(io::write(g, fd, buf, n)) }
+
+    #[deep]
+    fn writev(fd: c_int, buffers: *const iovec, count: c_int) -> isize {
+        |g| errno::from(io::writev(g, fd, buffers, count))
+    }
+
+    #[also(__pipe)]
+    fn pipe(pair: *mut c_int) -> c_int { |_g| errno::from(life::pipe(pair, 0)) }
+
+    fn pipe2(pair: *mut c_int, flags: c_int) -> c_int { |_g| errno::from(life::pipe(pair, flags)) }
+
+    fn eventfd(count: c_uint, flags: c_int) -> c_int { |_g| errno::from(life::eventfd(count, flags)) }
+
+    /// A number that is not to be closed looks as if it were closed already.
     #[deep] #[also(__close)]
-    fn close(fd: c_int) -> c_int { real()(fd) }
+    fn close(fd: c_int) -> c_int {
+        match green() {
+            Some(g) => errno::from(life::close(g, fd)),
+            None => errno::answer(life::close_elsewhere(fd, || real()(fd))),
+        }
+    }
+
+    /// Around our own descriptors, whoever calls.
+    fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
+        if !hub::active() { return real()(first, last, flags); }
+        errno::from(life::close_range(first, last, flags, green().is_some()))
+    }
+
+    #[unchecked = "not declared"]
+    fn closefrom(first: c_int) -> () {
+        if !hub::active() { return real()(first); }
+        let _ = life::close_range(first.max(0) as c_uint, c_uint::MAX, 0, green().is_some());
+    }
+
+    /// libc closes the number out of our sight.
+    #[also(_IO_fclose)]
+    fn fclose(stream: *mut libc::FILE) -> c_int {
+        if green().is_some() { life::stream_closes(errno::keeping(|| libc::fileno(stream))); }
+        real()(stream)
+    }
+
+    fn dup(fd: c_int) -> c_int { |_g| errno::from(life::dup(fd)) }
+
+    #[also(__dup2)]
+    fn dup2(fd: c_int, new: c_int) -> c_int {
+        match green() {
+            Some(_) => errno::from(life::dup2(fd, new)),
+            None => errno::answer(life::replace_elsewhere(new, || real()(fd, new))),
+        }
+    }
+
+    fn dup3(fd: c_int, new: c_int, flags: c_int) -> c_int {
+        match green() {
+            Some(_) => errno::from(life::dup3(fd, new, flags)),
+            None => errno::answer(life::replace_elsewhere(new, || real()(fd, new, flags))),
+        }
+    }
+
+    #[unchecked = "variadic"] #[also(fcntl64, __fcntl)]
+    fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
+        if green().is_some() && let Some(answer) = life::fcntl(fd, command, argument) {
+            return errno::from(answer);
+        }
+        let answer = real()(fd, command, argument);
+        if command == libc::F_SETFL { life::mode_changed(fd, None); }
+        answer
+    }
+
+    #[unchecked = "variadic"]
+    fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> c_int {
+        let answer = real()(fd, request, argument);
+        if request == libc::FIONBIO { life::mode_changed(fd, green()); }
+        answer
+    }
 }

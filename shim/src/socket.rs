@@ -1,13 +1,90 @@
 //! Group socket.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_void};
 
-use libc::{sockaddr, socklen_t};
+use eventlet_core::blocking::{connection, life, socket as sockets};
+use eventlet_core::runtime::hub;
+use libc::{msghdr, sockaddr, socklen_t};
 
-use crate::interpose::rows;
+use crate::errno;
+use crate::interpose::{fortify, rows};
 
 rows! { Socket;
-    fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int { real()(domain, kind, protocol) }
+    #[also(__socket)]
+    fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+        |_g| errno::from(life::socket(domain, kind, protocol))
+    }
 
-    fn accept(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int { real()(fd, address, length) }
+    fn socketpair(domain: c_int, kind: c_int, protocol: c_int, pair: *mut c_int) -> c_int {
+        |_g| errno::from(life::socketpair(domain, kind, protocol, pair))
+    }
+
+    #[deep]
+    fn accept(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int {
+        |g| errno::from(connection::accept(g, fd, address, length, 0))
+    }
+
+    #[deep]
+    fn accept4(fd: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int {
+        |g| errno::from(connection::accept(g, fd, address, length, flags))
+    }
+
+    #[deep] #[also(__connect)]
+    fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
+        |g| errno::from(connection::connect(g, fd, address, length))
+    }
+
+    fn shutdown(fd: c_int, how: c_int) -> c_int { |_g| errno::from(life::shutdown(fd, how)) }
+
+    fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, length: socklen_t) -> c_int {
+        if green().is_some() { return errno::from(life::setsockopt(fd, level, name, value, length)); }
+        let answer = real()(fd, level, name, value, length);
+        if hub::active() && level == libc::SOL_SOCKET { life::mode_changed(fd, None); }
+        answer
+    }
+
+    #[deep] #[also(__recv)]
+    fn recv(fd: c_int, buf: *mut c_void, n: usize, flags: c_int) -> isize {
+        |g| errno::from(sockets::recv(g, fd, buf, n, flags))
+    }
+
+    #[unchecked = "not declared"]
+    fn __recv_chk(fd: c_int, buf: *mut c_void, n: usize, room: usize, flags: c_int) -> isize {
+        fortify(n <= room);
+        super::recv::body(fd, buf, n, flags)
+    }
+
+    #[deep]
+    fn recvfrom(
+        fd: c_int, buf: *mut c_void, n: usize, flags: c_int, from: *mut sockaddr, length: *mut socklen_t
+    ) -> isize { |g| errno::from(sockets::recvfrom(g, fd, buf, n, flags, from, length)) }
+
+    #[unchecked = "not declared"]
+    fn __recvfrom_chk(
+        fd: c_int, buf: *mut c_void, n: usize, room: usize, flags: c_int, from: *mut sockaddr,
+        length: *mut socklen_t
+    ) -> isize {
+        fortify(n <= room);
+        super::recvfrom::body(fd, buf, n, flags, from, length)
+    }
+
+    #[deep]
+    fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> isize {
+        |g| errno::from(sockets::recvmsg(g, fd, message, flags))
+    }
+
+    #[deep] #[also(__send)]
+    fn send(fd: c_int, buf: *const c_void, n: usize, flags: c_int) -> isize {
+        |g| errno::from(sockets::send(g, fd, buf, n, flags))
+    }
+
+    #[deep]
+    fn sendto(
+        fd: c_int, buf: *const c_void, n: usize, flags: c_int, to: *const sockaddr, length: socklen_t
+    ) -> isize { |g| errno::from(sockets::sendto(g, fd, buf, n, flags, to, length)) }
+
+    #[deep]
+    fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> isize {
+        |g| errno::from(sockets::sendmsg(g, fd, message, flags))
+    }
 }

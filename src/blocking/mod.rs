@@ -1,4 +1,15 @@
 //! Floor 3: the semantics of each call that can wait.
 
+pub mod connection;
+pub mod epoll;
+pub mod io;
+pub mod kind;
+pub mod life;
 pub mod lock;
+pub mod nowait;
+pub mod poll;
+pub mod select;
 pub mod sleep;
+pub mod socket;
+pub mod turn;
+pub mod vector;

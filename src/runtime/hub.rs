@@ -111,6 +111,7 @@ impl Hub {
     /// Makes green thread 0 out of the calling thread, the process's first. The poller comes up with it.
     pub(super) fn activate(&'static self, tid: i32) -> crate::kernel::Result<()> {
         let poller = Poller::new()?;
+        descriptors::activate(&poller);
         // SAFETY: nothing else uses the hub before ACTIVE is set.
         unsafe { *self.poller.get() = Some(poller) };
         let tcb = fs::get();
@@ -308,6 +309,7 @@ impl Hub {
     fn between_rounds(&'static self) {
         inbox::drain();
         parking::wake_posted();
+        descriptors::sweep();
         spawn::take_orders();
         signals::route();
         let idle = self.queued.get() == 0;

@@ -1,0 +1,118 @@
+//! `accept` and `connect`, which have no per-call flag: the description is non-blocking for the length of the system
+//! call. FIONBIO sets that one bit and leaves the others alone.
+//!
+//! Safety: addresses are the C caller's; the kernel checks them.
+
+use core::ffi::{c_int, c_void};
+
+use libc::{sockaddr, socklen_t};
+
+use crate::data::fdtable::{Kind, flag};
+use crate::kernel::{Errno, Result};
+use crate::runtime::Green;
+use crate::runtime::descriptors::{self, Side};
+use crate::syscall;
+
+use super::kind;
+use super::turn::{AGAIN, Turn};
+
+/// `accept4`; `accept` is the same without flags. An accept proves nothing of the queue: the next waiter has a look.
+pub unsafe fn accept(
+    green: &'static Green,
+    fd: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+    flags: c_int,
+) -> Result<c_int> {
+    let mut turn = Turn::new(green, fd, Side::Read, "accept")?;
+    // SAFETY: the C function's contract.
+    let attempt = || unsafe {
+        syscall!(libc::SYS_accept4, fd, address.cast::<c_void>(), length, flags).map(|fd| fd as c_int)
+    };
+    if !kind::of(fd, turn.entry).is_socket() || kind::nonblocking(fd, turn.entry)? {
+        let answer = turn.once(attempt());
+        return answer.inspect(|&new| inherit(&turn, new, flags));
+    }
+    if turn.may_skip_try() {
+        turn.wait()?;
+    }
+    loop {
+        match without_waiting(fd, attempt) {
+            Ok(new) => {
+                inherit(&turn, new, flags);
+                turn.left(false);
+                return Ok(new);
+            }
+            Err(AGAIN) => {
+                turn.entry.short_read();
+                turn.wait()?;
+            }
+            Err(errno) => {
+                turn.left(false);
+                return Err(errno);
+            }
+        }
+    }
+}
+
+/// An accepted socket is what its listener is; its mode comes from the flags, its timeouts may be the listener's.
+fn inherit(turn: &Turn, new: c_int, flags: c_int) {
+    let listener = turn.entry;
+    let kept = listener.flags() & (flag::LAYERED | flag::LOWAT | flag::RECORDS);
+    descriptors::born(new, listener.kind(), kept, flags & libc::SOCK_NONBLOCK != 0);
+    if !descriptors::is_fresh(listener) || listener.receive_ms.get() != 0 || listener.has(flag::SNDTIMEO) {
+        descriptors::mode_changed(new);
+    }
+}
+
+/// `connect`. A second call ends what the first began, as the kernel's own wait would: it gives the exact error, and
+/// leaves the socket as a blocking connect does.
+pub unsafe fn connect(
+    green: &'static Green,
+    fd: c_int,
+    address: *const sockaddr,
+    length: socklen_t,
+) -> Result<()> {
+    let mut turn = Turn::new(green, fd, Side::Write, "connect")?;
+    // SAFETY: the C function's contract.
+    let attempt = || unsafe { syscall!(libc::SYS_connect, fd, address.cast::<c_void>(), length).map(drop) };
+    let kind = kind::of(fd, turn.entry);
+    let waits = kind.is_stream() || turn.entry.has(flag::RECORDS);
+    if !waits || kind::nonblocking(fd, turn.entry)? {
+        return turn.once(attempt());
+    }
+    // What edges told of the socket without a peer does not count; those to come do.
+    turn.entry.clear(flag::SPECIAL | flag::DRAINED);
+    let mut begun = false;
+    loop {
+        match without_waiting(fd, attempt) {
+            Err(Errno(libc::EINPROGRESS | libc::EALREADY)) => {
+                begun = true;
+                turn.wait().map_err(|errno| in_progress(errno, AGAIN))?;
+            }
+            // AF_UNIX: the listener's backlog is full, and nothing tells when it is not.
+            Err(AGAIN) if kind != Kind::Tcp => turn.nap()?,
+            Err(Errno(libc::EISCONN)) if begun => return turn.once(Ok(())),
+            answer => return turn.once(answer),
+        }
+    }
+}
+
+/// SO_SNDTIMEO passed: the connection goes on without us.
+fn in_progress(errno: Errno, timed_out: Errno) -> Errno {
+    if errno == timed_out { Errno(libc::EINPROGRESS) } else { errno }
+}
+
+/// Does `call` while `fd`, which blocks, does not.
+fn without_waiting<T>(fd: c_int, call: impl Fn() -> Result<T>) -> Result<T> {
+    set_nonblocking(fd, 1)?;
+    let answer = call();
+    set_nonblocking(fd, 0)?;
+    answer
+}
+
+fn set_nonblocking(fd: c_int, on: c_int) -> Result<()> {
+    // SAFETY: FIONBIO reads an int.
+    unsafe { syscall!(libc::SYS_ioctl, fd, libc::FIONBIO, &on)? };
+    Ok(())
+}

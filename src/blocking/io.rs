@@ -1,0 +1,167 @@
+//! `read`, `write` and their vectors: to the form that fits the descriptor's kind.
+//!
+//! Safety: buffers and vectors are the C caller's, good for the length given; the kernel checks them at the first try,
+//! before anything here looks into a vector.
+
+use core::ffi::{c_int, c_void};
+
+use libc::iovec;
+
+use crate::data::fdtable::{Kind, flag};
+use crate::kernel::{Errno, Result};
+use crate::runtime::descriptors::{self, Side};
+use crate::runtime::{Green, hub};
+use crate::syscall;
+
+use super::turn::{AGAIN, Turn};
+use super::vector::Rest;
+use super::{kind, nowait, socket};
+
+/// More buffers than this are refused by `readv` and `writev` (sockets would say it differently).
+const IOV_MAX: c_int = 1024;
+
+/// `read`.
+#[inline(always)]
+pub unsafe fn read(green: &'static Green, fd: c_int, buffer: *mut c_void, n: usize) -> Result<usize> {
+    let mut turn = Turn::new(green, fd, Side::Read, "read")?;
+    // SAFETY: the C function's contract.
+    unsafe {
+        if turn.entry.kind() == Kind::Tcp && n != 0 {
+            match socket::receive(
+                &mut turn,
+                || n,
+                || syscall!(libc::SYS_recvfrom, fd, buffer, n, libc::MSG_DONTWAIT),
+            ) {
+                Err(Errno(libc::ENOTSOCK)) => turn = reborn(turn, Side::Read)?,
+                answer => return answer,
+            }
+        }
+        read_any(turn, buffer, n)
+    }
+}
+
+#[inline(never)]
+unsafe fn read_any(mut turn: Turn, buffer: *mut c_void, n: usize) -> Result<usize> {
+    let fd = turn.fd;
+    // SAFETY: the C function's contract.
+    unsafe {
+        match kind::of(fd, turn.entry) {
+            // As in the kernel: nothing to read is nothing to wait for.
+            _ if n == 0 || n > isize::MAX as usize => syscall!(libc::SYS_read, fd, buffer, n),
+            Kind::Tcp | Kind::Stream | Kind::Datagram => socket::receive(
+                &mut turn,
+                || n,
+                || syscall!(libc::SYS_recvfrom, fd, buffer, n, libc::MSG_DONTWAIT),
+            ),
+            Kind::Pipe | Kind::Event | Kind::Device => {
+                let one = iovec { iov_base: buffer, iov_len: n };
+                nowait::read(&mut turn, &one, 1)
+            }
+            Kind::Inline | Kind::Unknown => inline(turn.green, syscall!(libc::SYS_read, fd, buffer, n)),
+        }
+    }
+}
+
+/// `readv`.
+pub unsafe fn readv(green: &'static Green, fd: c_int, buffers: *const iovec, count: c_int) -> Result<usize> {
+    let mut turn = Turn::new(green, fd, Side::Read, "readv")?;
+    // SAFETY: the C function's contract; a socket's message only points at the caller's vector.
+    unsafe {
+        match kind::of(fd, turn.entry) {
+            _ if !(1..=IOV_MAX).contains(&count) => syscall!(libc::SYS_readv, fd, buffers, count),
+            kind if kind.is_socket() => {
+                let total = || Rest::new(buffers, count as usize).total();
+                if kind == Kind::Datagram && total() == 0 {
+                    return Ok(0);
+                }
+                let mut message = socket::message(buffers, count as usize);
+                socket::receive(&mut turn, total, || {
+                    match syscall!(libc::SYS_recvmsg, fd, &mut message, libc::MSG_DONTWAIT) {
+                        // A vector without room has nothing to wait for.
+                        Err(AGAIN) if total() == 0 => Ok(0),
+                        answer => answer,
+                    }
+                })
+            }
+            Kind::Pipe | Kind::Event | Kind::Device => nowait::read(&mut turn, buffers, count as usize),
+            _ => inline(green, syscall!(libc::SYS_readv, fd, buffers, count)),
+        }
+    }
+}
+
+/// `write`.
+#[inline(always)]
+pub unsafe fn write(green: &'static Green, fd: c_int, buffer: *const c_void, n: usize) -> Result<usize> {
+    let mut turn = Turn::new(green, fd, Side::Write, "write")?;
+    // SAFETY: the C function's contract.
+    unsafe {
+        if turn.entry.kind() == Kind::Tcp {
+            match socket::deliver_bytes(&mut turn, buffer, n, 0) {
+                Err(Errno(libc::ENOTSOCK)) => turn = reborn(turn, Side::Write)?,
+                answer => return answer,
+            }
+        }
+        write_any(turn, buffer, n)
+    }
+}
+
+#[inline(never)]
+unsafe fn write_any(mut turn: Turn, buffer: *const c_void, n: usize) -> Result<usize> {
+    let fd = turn.fd;
+    // SAFETY: the C function's contract.
+    unsafe {
+        match kind::of(fd, turn.entry) {
+            _ if n > isize::MAX as usize => syscall!(libc::SYS_write, fd, buffer, n),
+            Kind::Tcp | Kind::Stream => socket::deliver_bytes(&mut turn, buffer, n, 0),
+            Kind::Datagram => {
+                let flags = record_end(&turn) | libc::MSG_DONTWAIT;
+                socket::deliver_record(&mut turn, || syscall!(libc::SYS_sendto, fd, buffer, n, flags))
+            }
+            Kind::Pipe | Kind::Event | Kind::Device if n > 0 => {
+                let one = iovec { iov_base: buffer.cast_mut(), iov_len: n };
+                nowait::write(&mut turn, &one, 1)
+            }
+            _ => inline(turn.green, syscall!(libc::SYS_write, fd, buffer, n)),
+        }
+    }
+}
+
+/// `writev`.
+pub unsafe fn writev(green: &'static Green, fd: c_int, buffers: *const iovec, count: c_int) -> Result<usize> {
+    let mut turn = Turn::new(green, fd, Side::Write, "writev")?;
+    // SAFETY: the C function's contract; a socket's message only points at the caller's vector.
+    unsafe {
+        match kind::of(fd, turn.entry) {
+            _ if !(1..=IOV_MAX).contains(&count) => syscall!(libc::SYS_writev, fd, buffers, count),
+            kind if kind.is_stream() => {
+                let message = socket::message(buffers, count as usize);
+                socket::deliver_message(&mut turn, &message, 0)
+            }
+            Kind::Datagram => {
+                let message = socket::message(buffers, count as usize);
+                let flags = record_end(&turn) | libc::MSG_DONTWAIT;
+                socket::deliver_record(&mut turn, || syscall!(libc::SYS_sendmsg, fd, &message, flags))
+            }
+            Kind::Pipe | Kind::Event | Kind::Device => nowait::write(&mut turn, buffers, count as usize),
+            _ => inline(green, syscall!(libc::SYS_writev, fd, buffers, count)),
+        }
+    }
+}
+
+/// `write` on a SOCK_SEQPACKET socket ends a record; `send` does not.
+fn record_end(turn: &Turn) -> c_int {
+    if turn.entry.has(flag::RECORDS) { libc::MSG_EOR } else { 0 }
+}
+
+/// The number was closed and came back as something else where no row saw it: starts anew.
+#[cold]
+fn reborn(turn: Turn, side: Side) -> Result<Turn> {
+    descriptors::closing(turn.fd);
+    Turn::new(turn.green, turn.fd, side, turn.call)
+}
+
+/// What never waits counts against the caller's turn all the same.
+fn inline(green: &Green, answer: Result<usize>) -> Result<usize> {
+    hub().charge(green);
+    answer
+}

@@ -1,0 +1,230 @@
+//! Births, deaths and changes of mode of descriptors: calls that do not wait, but that the table must see.
+//!
+//! Safety: pointers are the C caller's; the kernel checks them, and what it filled in is read after its success.
+
+use core::ffi::{c_int, c_uint, c_void};
+
+use crate::data::fdtable::{Kind, flag, gone};
+use crate::kernel::{Errno, Result};
+use crate::runtime::descriptors::{self, closing, duplicated, is_own};
+use crate::runtime::hub::active;
+use crate::runtime::{Green, this};
+use crate::syscall;
+
+use super::kind;
+
+const BAD: Errno = Errno(libc::EBADF);
+
+/// `socket`.
+pub fn socket(domain: c_int, kind: c_int, protocol: c_int) -> Result<c_int> {
+    // SAFETY: takes no pointer.
+    let fd = unsafe { syscall!(libc::SYS_socket, domain, kind, protocol)? } as c_int;
+    let (seen, flags) = kind::socket(domain, kind, protocol);
+    descriptors::born(fd, seen, flags, kind & libc::SOCK_NONBLOCK != 0);
+    Ok(fd)
+}
+
+/// `socketpair`.
+pub unsafe fn socketpair(domain: c_int, kind: c_int, protocol: c_int, pair: *mut c_int) -> Result<()> {
+    // SAFETY: the C function's contract.
+    unsafe { syscall!(libc::SYS_socketpair, domain, kind, protocol, pair)? };
+    let (seen, flags) = kind::socket(domain, kind, protocol);
+    // SAFETY: the kernel has filled the pair in.
+    for fd in unsafe { [*pair, *pair.add(1)] } {
+        descriptors::born(fd, seen, flags, kind & libc::SOCK_NONBLOCK != 0);
+    }
+    Ok(())
+}
+
+/// `pipe2`; `pipe` is the same without flags.
+pub unsafe fn pipe(pair: *mut c_int, flags: c_int) -> Result<()> {
+    // SAFETY: the C function's contract.
+    unsafe { syscall!(libc::SYS_pipe2, pair, flags)? };
+    // SAFETY: the kernel has filled the pair in.
+    for fd in unsafe { [*pair, *pair.add(1)] } {
+        descriptors::born(fd, Kind::Pipe, 0, flags & libc::O_NONBLOCK != 0);
+    }
+    Ok(())
+}
+
+/// `eventfd`.
+pub fn eventfd(count: c_uint, flags: c_int) -> Result<c_int> {
+    // SAFETY: takes no pointer.
+    let fd = unsafe { syscall!(libc::SYS_eventfd2, count, flags)? } as c_int;
+    descriptors::born(fd, Kind::Event, flag::NO_NOWAIT_WRITE, flags & libc::EFD_NONBLOCK != 0);
+    Ok(fd)
+}
+
+/// `epoll_create1`.
+pub fn epoll_create(flags: c_int) -> Result<c_int> {
+    // SAFETY: takes no pointer.
+    let fd = unsafe { syscall!(libc::SYS_epoll_create1, flags)? } as c_int;
+    descriptors::born(fd, Kind::Event, flag::NO_NOWAIT_WRITE, false);
+    Ok(fd)
+}
+
+/// `close`: wakes who waits there. A cancellation point.
+pub fn close(green: &Green, fd: c_int) -> Result<()> {
+    if green.cancelled.get() {
+        return Err(Errno::CANCELLED);
+    }
+    if is_own(fd) {
+        return Err(BAD);
+    }
+    closing(fd);
+    // SAFETY: takes no pointer.
+    unsafe { syscall!(libc::SYS_close, fd).map(drop) }
+}
+
+/// A close of `fd` by a foreign thread or a signal handler: `close` does it, and the hub learns of it. EBADF: the number
+/// is the library's own. (A vfork child comes here too, and its mark is found to be false.)
+pub fn close_elsewhere<T>(fd: c_int, close: impl FnOnce() -> T) -> Result<T> {
+    if !active() {
+        return Ok(close());
+    }
+    if is_own(fd) {
+        return Err(BAD);
+    }
+    if this().is_none() {
+        descriptors::closed_elsewhere(fd, gone::CLOSED);
+        return Ok(close());
+    }
+    let answer = close();
+    descriptors::closed_elsewhere(fd, gone::PERHAPS);
+    Ok(answer)
+}
+
+/// The same for a number that another descriptor takes.
+pub fn replace_elsewhere<T>(fd: c_int, replace: impl FnOnce() -> T) -> Result<T> {
+    if active() {
+        if is_own(fd) {
+            return Err(BAD);
+        }
+        if this().is_none() {
+            descriptors::closed_elsewhere(fd, gone::CLOSED);
+        }
+    }
+    Ok(replace())
+}
+
+/// `fclose` of a stream on `fd`, by a green thread.
+pub fn stream_closes(fd: c_int) {
+    closing(fd);
+}
+
+/// `close_range`, around the library's own. Any thread; a green thread's call also tells the table.
+pub fn close_range(first: c_uint, last: c_uint, flags: c_int, tells: bool) -> Result<()> {
+    const CLOEXEC: c_int = 4;
+    let mut from = first;
+    let holes = descriptors::own().into_iter().filter(|own| *own >= 0).map(|own| own as c_uint);
+    for hole in holes.filter(|own| (first..=last).contains(own)) {
+        if hole > from {
+            close_span(from, hole - 1, flags, tells && flags & CLOEXEC == 0)?;
+        }
+        from = hole + 1;
+    }
+    if from <= last || first > last {
+        close_span(from, last, flags, tells && flags & CLOEXEC == 0)?;
+    }
+    Ok(())
+}
+
+fn close_span(first: c_uint, last: c_uint, flags: c_int, tells: bool) -> Result<()> {
+    if tells && first <= last {
+        descriptors::closing_range(first, last);
+    }
+    // SAFETY: takes no pointer.
+    unsafe { syscall!(libc::SYS_close_range, first, last, flags).map(drop) }
+}
+
+/// `dup`.
+pub fn dup(fd: c_int) -> Result<c_int> {
+    // SAFETY: takes no pointer.
+    let new = unsafe { syscall!(libc::SYS_dup, fd)? } as c_int;
+    duplicated(fd, new);
+    Ok(new)
+}
+
+/// `dup2`.
+pub fn dup2(fd: c_int, new: c_int) -> Result<c_int> {
+    replace(fd, new)?;
+    // SAFETY: takes no pointer.
+    unsafe { syscall!(libc::SYS_dup2, fd, new)? };
+    if fd != new {
+        duplicated(fd, new);
+    }
+    Ok(new)
+}
+
+/// `dup3`.
+pub fn dup3(fd: c_int, new: c_int, flags: c_int) -> Result<c_int> {
+    if flags & !libc::O_CLOEXEC == 0 {
+        replace(fd, new)?;
+    }
+    // SAFETY: takes no pointer.
+    unsafe { syscall!(libc::SYS_dup3, fd, new, flags)? };
+    duplicated(fd, new);
+    Ok(new)
+}
+
+/// What stands at `new` is about to go, if `fd` is there to take its place.
+fn replace(fd: c_int, new: c_int) -> Result<()> {
+    if is_own(new) {
+        return Err(BAD);
+    }
+    if fd != new {
+        // SAFETY: F_GETFD takes nothing.
+        unsafe { syscall!(libc::SYS_fcntl, fd, libc::F_GETFD)? };
+        closing(new);
+    }
+    Ok(())
+}
+
+/// The commands of `fcntl` that the table must see; None: another one.
+pub fn fcntl(fd: c_int, command: c_int, argument: usize) -> Option<Result<c_int>> {
+    // SAFETY: these commands take numbers.
+    let call = || unsafe { syscall!(libc::SYS_fcntl, fd, command, argument).map(|answer| answer as c_int) };
+    match command {
+        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => Some(call().inspect(|&new| duplicated(fd, new))),
+        libc::F_SETFL => Some(call().inspect(|_| descriptors::mode_changed(fd))),
+        _ => None,
+    }
+}
+
+/// `fd` has a new mode by the hand of whoever calls: F_SETFL, FIONBIO.
+pub fn mode_changed(fd: c_int, green: Option<&Green>) {
+    match green {
+        Some(_) => descriptors::mode_changed(fd),
+        None if active() => descriptors::mode_changed_elsewhere(),
+        None => {}
+    }
+}
+
+/// `setsockopt`.
+pub unsafe fn setsockopt(
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    value: *const c_void,
+    length: libc::socklen_t,
+) -> Result<()> {
+    // SAFETY: the C function's contract.
+    unsafe { syscall!(libc::SYS_setsockopt, fd, level, name, value, length)? };
+    /// The forms with a 64-bit time, which x86-64 has as well.
+    const NEW_TIMEOUTS: [c_int; 2] = [66, 67];
+    match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => descriptors::mode_changed(fd),
+        (libc::SOL_SOCKET, name) if NEW_TIMEOUTS.contains(&name) => descriptors::mode_changed(fd),
+        (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => descriptors::beware(fd, flag::LOWAT),
+        (libc::SOL_TCP, libc::TCP_ULP) => descriptors::beware(fd, flag::LAYERED),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// `shutdown`: who waits learns it by an edge; who comes later must ask.
+pub fn shutdown(fd: c_int, how: c_int) -> Result<()> {
+    descriptors::entry(fd).clear(flag::DRAINED);
+    // SAFETY: takes no pointer.
+    unsafe { syscall!(libc::SYS_shutdown, fd, how).map(drop) }
+}

@@ -1,0 +1,154 @@
+//! `poll`, and what waiting on several descriptors has in common: look without waiting, queue on every descriptor, look
+//! again at the first edge. The last look tells, never the edge.
+//!
+//! Safety: the array is the C caller's, and it stays while the call lasts; masks and times are NULL or live.
+
+use libc::{c_int, nfds_t, pollfd, sigset_t, timespec};
+
+use crate::data::Deadline;
+use crate::kernel::{Errno, Result};
+use crate::runtime::{Green, Wait, Wake, descriptors, hub};
+use crate::syscall;
+
+use super::kind;
+
+/// A look that does not wait.
+const NOW: Deadline = Deadline(0);
+/// The kernel's size of a signal set.
+pub const SIGSET_BYTES: usize = 8;
+
+/// `poll`.
+pub unsafe fn poll(green: &Green, fds: *mut pollfd, count: nfds_t, timeout: c_int) -> Result<usize> {
+    // SAFETY: the C function's contract.
+    unsafe { ppoll_until(green, fds, count, milliseconds(timeout), core::ptr::null()) }
+}
+
+/// `ppoll`.
+pub unsafe fn ppoll(
+    green: &Green,
+    fds: *mut pollfd,
+    count: nfds_t,
+    timeout: *const timespec,
+    mask: *const sigset_t,
+) -> Result<usize> {
+    // SAFETY: the C function's contract.
+    unsafe { ppoll_until(green, fds, count, timespec_deadline(timeout)?, mask) }
+}
+
+unsafe fn ppoll_until(
+    green: &Green,
+    fds: *mut pollfd,
+    count: nfds_t,
+    deadline: Deadline,
+    mask: *const sigset_t,
+) -> Result<usize> {
+    // SAFETY: the C function's contract.
+    let look = || unsafe { look_at(fds, count as usize, mask) };
+    let numbers = || {
+        // SAFETY: the kernel has taken the array at the first look.
+        let all = unsafe { core::slice::from_raw_parts(fds, if fds.is_null() { 0 } else { count as usize }) };
+        all.iter().map(|one| one.fd).filter(|fd| *fd >= 0)
+    };
+    let wait = Wait {
+        call: "poll",
+        // SAFETY: the array outlives the wait.
+        over: |fds, count| unsafe {
+            look_at(fds as *mut pollfd, count, core::ptr::null()).is_ok_and(|ready| ready > 0)
+        },
+        a: fds as usize,
+        b: count as usize,
+        interruptible: true,
+        cancellable: true,
+    };
+    // SAFETY: the mask is NULL or live.
+    unsafe { until_ready(green, deadline, mask, &wait, look, numbers) }
+}
+
+unsafe fn look_at(fds: *mut pollfd, count: usize, mask: *const sigset_t) -> Result<usize> {
+    let now = timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the caller's promise; the kernel checks the array.
+    unsafe {
+        if mask.is_null() {
+            syscall!(libc::SYS_poll, fds, count, 0)
+        } else {
+            syscall!(libc::SYS_ppoll, fds, count, &now, mask, SIGSET_BYTES)
+        }
+    }
+}
+
+/// Looks until something is ready or `deadline` has passed. `numbers` are the descriptors to wait for.
+///
+/// # Safety
+/// `mask` is NULL or a live signal set.
+pub unsafe fn until_ready<I: Iterator<Item = i32> + Clone>(
+    green: &Green,
+    deadline: Deadline,
+    mask: *const sigset_t,
+    wait: &Wait,
+    mut look: impl FnMut() -> Result<usize>,
+    numbers: impl Fn() -> I,
+) -> Result<usize> {
+    if green.cancelled.get() {
+        return Err(Errno::CANCELLED);
+    }
+    let mut last = deadline == NOW;
+    loop {
+        let ready = look()?;
+        if ready > 0 || last {
+            hub().charge(green);
+            return Ok(ready);
+        }
+        for fd in numbers() {
+            kind::of(fd, descriptors::entry(fd));
+        }
+        // SAFETY: the caller's promise.
+        let wake =
+            unsafe { masked(green, mask, || descriptors::park_many(green, numbers(), wait, deadline)) };
+        match wake {
+            Wake::Ready | Wake::Closed => {}
+            Wake::TimedOut => last = true,
+            Wake::Interrupted | Wake::Restart => return Err(Errno(libc::EINTR)),
+            Wake::Cancelled => return Err(Errno::CANCELLED),
+        }
+    }
+}
+
+/// Waits with `mask`, unless it is NULL, in place of the thread's own signal mask.
+///
+/// # Safety
+/// `mask` is NULL or a live signal set.
+pub unsafe fn masked<T>(green: &Green, mask: *const sigset_t, wait: impl FnOnce() -> T) -> T {
+    if mask.is_null() {
+        return wait();
+    }
+    // SAFETY: the kernel's signal set is the first eight bytes of libc's.
+    let before = green.mask.replace(unsafe { *mask.cast::<u64>() });
+    let answer = wait();
+    green.mask.set(before);
+    answer
+}
+
+/// The end of a timeout in milliseconds; negative: never.
+pub fn milliseconds(timeout: c_int) -> Deadline {
+    match u64::try_from(timeout) {
+        Err(_) => Deadline::NEVER,
+        Ok(0) => NOW,
+        Ok(wait) => Deadline::after(core::time::Duration::from_millis(wait)),
+    }
+}
+
+/// The end of a relative timeout; NULL: never. EINVAL: no time at all.
+///
+/// # Safety
+/// `timeout` is NULL or live.
+pub unsafe fn timespec_deadline(timeout: *const timespec) -> Result<Deadline> {
+    // SAFETY: the caller's promise.
+    let Some(time) = (unsafe { timeout.as_ref() }) else { return Ok(Deadline::NEVER) };
+    if time.tv_sec < 0 || !(0..1_000_000_000).contains(&time.tv_nsec) {
+        return Err(Errno(libc::EINVAL));
+    }
+    if time.tv_sec == 0 && time.tv_nsec == 0 {
+        return Ok(NOW);
+    }
+    Ok(Deadline::after(core::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)))
+}

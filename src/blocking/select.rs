@@ -1,0 +1,159 @@
+//! `select` and `pselect`, in terms of bit sets: the program's sets are read until the answer is known, and written once.
+//!
+//! Safety: the sets are NULL or the C caller's, with room for `n` bits in whole words, and stay while the call lasts.
+
+use libc::{c_int, fd_set, sigset_t, timespec, timeval};
+
+use crate::data::Deadline;
+use crate::kernel::{Errno, Result};
+use crate::runtime::hub::active;
+use crate::runtime::{Green, Wait, descriptors};
+use crate::syscall;
+
+use super::poll::{SIGSET_BYTES, timespec_deadline, until_ready};
+
+/// Words of 64 bits in an ordinary `fd_set`, and in the largest that is waited for in green.
+const ORDINARY: usize = libc::FD_SETSIZE / 64;
+const LARGEST: usize = 1024;
+
+/// The three sets of a call.
+#[derive(Clone, Copy)]
+struct Sets {
+    n: usize,
+    sets: [*mut u64; 3],
+    mask: *const sigset_t,
+}
+
+impl Sets {
+    fn words(&self) -> usize {
+        self.n.div_ceil(64)
+    }
+
+    /// The numbers in any of the sets.
+    fn numbers(self) -> impl Iterator<Item = i32> + Clone {
+        (0..self.words())
+            .flat_map(move |word| {
+                // SAFETY: see the file's header.
+                let bits = self
+                    .sets
+                    .iter()
+                    .filter(|set| !set.is_null())
+                    .fold(0, |bits, set| bits | unsafe { *set.add(word) });
+                (0..64).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| word * 64 + bit)
+            })
+            .filter(move |fd| *fd < self.n)
+            .map(|fd| fd as i32)
+    }
+
+    /// Looks without waiting; the answer goes into the program's sets if `keep` agrees to the count.
+    fn look<const WORDS: usize>(&self, keep: impl Fn(usize) -> bool) -> Result<usize> {
+        let words = self.words();
+        let mut copies = [[0u64; WORDS]; 3];
+        let mut now = timespec { tv_sec: 0, tv_nsec: 0 };
+        let mask = [self.mask as usize, SIGSET_BYTES];
+        // SAFETY: see the file's header; `words` is at most WORDS.
+        unsafe {
+            for (copy, set) in copies.iter_mut().zip(self.sets).filter(|(_, set)| !set.is_null()) {
+                core::ptr::copy_nonoverlapping(set, copy.as_mut_ptr(), words);
+            }
+            let place =
+                |index: usize| if self.sets[index].is_null() { 0 } else { copies[index].as_ptr() as usize };
+            let ready =
+                syscall!(libc::SYS_pselect6, self.n, place(0), place(1), place(2), &mut now, mask.as_ptr())?;
+            if keep(ready) {
+                for (copy, set) in copies.iter().zip(self.sets).filter(|(_, set)| !set.is_null()) {
+                    core::ptr::copy_nonoverlapping(copy.as_ptr(), set, words);
+                }
+            }
+            Ok(ready)
+        }
+    }
+}
+
+/// `select`; what is left of the time goes into `timeout`, as Linux does it.
+pub unsafe fn select(
+    green: &Green,
+    n: c_int,
+    sets: [*mut fd_set; 3],
+    timeout: *mut timeval,
+) -> Result<usize> {
+    // SAFETY: the C function's contract.
+    let Some(time) = (unsafe { timeout.as_mut() }) else {
+        // SAFETY: as above.
+        return unsafe { until(green, n, sets, Deadline::NEVER, core::ptr::null()) };
+    };
+    if time.tv_sec < 0 || time.tv_usec < 0 {
+        return Err(Errno(libc::EINVAL));
+    }
+    let wait = timespec {
+        tv_sec: time.tv_sec.saturating_add(time.tv_usec / 1_000_000),
+        tv_nsec: time.tv_usec % 1_000_000 * 1000,
+    };
+    // SAFETY: the C function's contract.
+    unsafe {
+        let deadline = timespec_deadline(&wait)?;
+        let answer = until(green, n, sets, deadline, core::ptr::null());
+        if let Some(left) = deadline.remaining() {
+            *time = timeval { tv_sec: left.as_secs() as i64, tv_usec: left.subsec_micros() as i64 };
+        }
+        answer
+    }
+}
+
+/// `pselect`.
+pub unsafe fn pselect(
+    green: &Green,
+    n: c_int,
+    sets: [*mut fd_set; 3],
+    timeout: *const timespec,
+    mask: *const sigset_t,
+) -> Result<usize> {
+    // SAFETY: the C function's contract.
+    unsafe { until(green, n, sets, timespec_deadline(timeout)?, mask) }
+}
+
+/// `n`, or the end of the numbers in use if that is less.
+pub fn in_use(n: c_int) -> c_int {
+    if active() { n.min(descriptors::sets_end()) } else { n }
+}
+
+unsafe fn until(
+    green: &Green,
+    n: c_int,
+    sets: [*mut fd_set; 3],
+    deadline: Deadline,
+    mask: *const sigset_t,
+) -> Result<usize> {
+    let n = usize::try_from(in_use(n)).map_err(|_| Errno(libc::EINVAL))?;
+    let sets = Sets { n, sets: sets.map(|set| set.cast()), mask };
+    // SAFETY: the C function's contract.
+    unsafe {
+        if n <= ORDINARY * 64 {
+            wait::<ORDINARY>(green, &sets, deadline)
+        } else if n <= LARGEST * 64 {
+            wait::<LARGEST>(green, &sets, deadline)
+        } else {
+            Err(Errno(libc::EINVAL))
+        }
+    }
+}
+
+#[inline(never)]
+unsafe fn wait<const WORDS: usize>(green: &Green, sets: &Sets, deadline: Deadline) -> Result<usize> {
+    let over = |sets: usize, _| {
+        // SAFETY: `sets` outlives the wait.
+        let sets = Sets { mask: core::ptr::null(), ..unsafe { *(sets as *const Sets) } };
+        sets.look::<WORDS>(|_| false).is_ok_and(|ready| ready > 0)
+    };
+    let wait = Wait {
+        call: "select",
+        over,
+        a: core::ptr::from_ref(sets) as usize,
+        b: 0,
+        interruptible: true,
+        cancellable: true,
+    };
+    let look = || sets.look::<WORDS>(|ready| ready > 0 || deadline.passed());
+    // SAFETY: the C function's contract.
+    unsafe { until_ready(green, deadline, sets.mask, &wait, look, || sets.numbers()) }
+}

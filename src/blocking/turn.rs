@@ -1,0 +1,199 @@
+//! [`Turn`]: one call's dealing with one descriptor. Try first, then wait; on leaving, say what the last try proved.
+//!
+//! ```text
+//!   Turn::new -> try --success--> left(proof) -> out          (one system call, as in the bare program)
+//!                 |  EAGAIN
+//!                 v
+//!               wait: the program's own O_NONBLOCK? -> EAGAIN, one attempt and out
+//!                 |   park until an edge, SO_*TIMEO, a signal, a cancel, a close
+//!                 +-> try again
+//! ```
+//!
+//! Safety: the system calls here ask about a number and write into our own variables.
+
+use crate::data::Deadline;
+use crate::data::fdtable::flag;
+use crate::kernel::{Errno, Result, clock};
+use crate::runtime::descriptors::{self, Entry, Side};
+use crate::runtime::{Green, Wait, Wake, hub};
+use crate::syscall;
+
+use super::kind;
+
+/// The answer of a try that would have waited.
+pub const AGAIN: Errno = Errno(libc::EAGAIN);
+
+/// One call on one descriptor.
+pub struct Turn {
+    /// Who calls.
+    pub green: &'static Green,
+    /// The number.
+    pub fd: i32,
+    /// What is known of it.
+    pub entry: &'static Entry,
+    /// Its name.
+    pub call: &'static str,
+    side: Side,
+    generation: u32,
+    deadline: Option<Deadline>,
+    restarts: bool,
+    woken: bool,
+    naps: u32,
+}
+
+impl Turn {
+    /// A call named `call` that will wait for `side` of `fd`. A cancellation point.
+    #[inline(always)]
+    pub fn new(green: &'static Green, fd: i32, side: Side, call: &'static str) -> Result<Turn> {
+        if green.cancelled.get() {
+            return Err(Errno::CANCELLED);
+        }
+        let entry = descriptors::entry(fd);
+        let generation = entry.generation.get();
+        Ok(Turn {
+            green,
+            fd,
+            entry,
+            call,
+            side,
+            generation,
+            deadline: None,
+            restarts: true,
+            woken: false,
+            naps: 0,
+        })
+    }
+
+    /// Sets when the waiting ends, in place of the descriptor's own timeout. Such a call never restarts.
+    pub fn until(&mut self, deadline: Deadline) {
+        self.deadline = Some(deadline);
+        self.restarts = false;
+    }
+
+    /// Whether a reader may wait without asking: it is empty, no edge came since, and the program did not ask for
+    /// non-blocking mode.
+    #[inline(always)]
+    pub fn may_skip_try(&self) -> bool {
+        self.entry.flags() & (flag::DRAINED | flag::NONBLOCK) == flag::DRAINED
+            && descriptors::is_fresh(self.entry)
+    }
+
+    /// The last try found nothing to do. Waits until another one is worth it. EAGAIN: the program's own O_NONBLOCK, or
+    /// the descriptor's timeout passed.
+    #[inline(never)]
+    pub fn wait(&mut self) -> Result<()> {
+        self.must_block()?;
+        self.wait_for_edge()
+    }
+
+    /// EAGAIN if the program itself asked for non-blocking mode. A loop of such calls counts as work.
+    pub fn must_block(&self) -> Result<()> {
+        if kind::nonblocking(self.fd, self.entry)? {
+            hub().charge(self.green);
+            return Err(AGAIN);
+        }
+        Ok(())
+    }
+
+    /// The same, for a descriptor that is known to block.
+    pub fn wait_for_edge(&mut self) -> Result<()> {
+        let deadline = self.time_out();
+        if descriptors::is_far(self.entry) {
+            return self.nap();
+        }
+        let events = match self.side {
+            Side::Read => libc::POLLIN,
+            Side::Write => libc::POLLOUT,
+        };
+        let wait = Wait {
+            call: self.call,
+            over: ready,
+            a: self.fd as usize,
+            b: events as usize,
+            interruptible: true,
+            cancellable: true,
+        };
+        if self.entry.generation.get() != self.generation {
+            return Err(Errno(libc::EBADF));
+        }
+        let at = (self.fd, self.entry);
+        let wake = descriptors::park(self.green, at, self.side, &wait, deadline, self.woken)?;
+        self.ended(wake, deadline)
+    }
+
+    /// A wait where the kernel gives no edge: sleeps a little.
+    pub fn nap(&mut self) -> Result<()> {
+        let deadline = self.time_out();
+        let wake = descriptors::nap(self.green, self.call, &mut self.naps, deadline);
+        self.ended(wake, deadline)
+    }
+
+    fn time_out(&mut self) -> Deadline {
+        *self.deadline.get_or_insert_with(|| {
+            let wait = kind::timeout(self.fd, self.entry, self.side);
+            wait.map_or(Deadline::NEVER, |wait| Deadline(clock::now().saturating_add(wait)))
+        })
+    }
+
+    fn ended(&mut self, wake: Wake, deadline: Deadline) -> Result<()> {
+        self.woken = wake == Wake::Ready;
+        Err(match wake {
+            Wake::Ready => return Ok(()),
+            // signal(7): nor does a call on a socket with a timeout.
+            Wake::Restart if self.restarts && deadline == Deadline::NEVER => return Ok(()),
+            Wake::Restart | Wake::Interrupted => Errno(libc::EINTR),
+            Wake::TimedOut => AGAIN,
+            Wake::Cancelled => Errno::CANCELLED,
+            Wake::Closed => Errno(libc::EBADF),
+        })
+    }
+
+    /// The call leaves the descriptor. Unless its last try proved that nothing is left there, the next waiter has a
+    /// look. One that always succeeds at once lets the others go now and then.
+    #[inline(always)]
+    pub fn left(&self, proof: bool) {
+        if !proof {
+            descriptors::wake_next(self.entry, self.side);
+        }
+        hub().charge(self.green);
+    }
+
+    /// Tries until it does not say EAGAIN. Nothing is ever proved by success.
+    #[inline(always)]
+    pub fn repeat<T>(&mut self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+        loop {
+            match attempt() {
+                Err(AGAIN) => self.wait()?,
+                answer => {
+                    self.left(false);
+                    return answer;
+                }
+            }
+        }
+    }
+
+    /// The answer of a call that may not wait at all.
+    #[inline(always)]
+    pub fn once<T>(&self, answer: Result<T>) -> Result<T> {
+        self.left(answer.is_err());
+        answer
+    }
+
+    /// Whether the descriptor reports one of `ends`: a further try would take an error away from the program.
+    pub fn reports(&self, ends: i16) -> bool {
+        self.entry.has(flag::SPECIAL) && poll_now(self.fd, libc::POLLRDHUP) & ends != 0
+    }
+}
+
+/// What `poll` says of `fd` right now.
+pub fn poll_now(fd: i32, events: i16) -> i16 {
+    let mut one = libc::pollfd { fd, events, revents: 0 };
+    // SAFETY: `one` is a live pollfd; no timeout.
+    let _ = unsafe { syscall!(libc::SYS_poll, &mut one, 1, 0) };
+    one.revents
+}
+
+/// For [`Wait::over`].
+fn ready(fd: usize, events: usize) -> bool {
+    poll_now(fd as i32, events as i16) != 0
+}
