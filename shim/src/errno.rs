@@ -24,7 +24,7 @@ macro_rules! answers {
             }
             #[inline(always)]
             fn failure() -> $answer {
-                -1
+                -1isize as $answer
             }
         })*
     };
@@ -34,6 +34,7 @@ answers! {
     usize => isize: |count| count as isize;
     usize => c_long: |value| value as c_long;
     usize => c_int: |count| count as c_int;
+    usize => usize: |handler| handler;
     c_int => c_int: |value| value;
     () => c_int: |()| 0;
 }

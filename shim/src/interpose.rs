@@ -36,7 +36,7 @@
 use core::ffi::{CStr, c_void};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use eventlet_core::runtime::{self, Green};
+use eventlet_core::runtime::{self, Green, signals};
 
 use crate::table::{self, Group};
 
@@ -45,6 +45,25 @@ use crate::table::{self, Group};
 pub fn green(group: Group) -> Option<&'static Green> {
     let green = runtime::current()?;
     table::patched(group).then_some(green)
+}
+
+/// The end of a green thread's row: signal handlers that wait for the thread run now, as the kernel runs them at the
+/// return from a system call.
+#[inline(always)]
+pub fn end(green: &Green) {
+    if signals::waiting() {
+        handle(green);
+    }
+}
+
+#[cold]
+fn handle(green: &Green) {
+    // SAFETY: the thread's own errno, whose value is the row's: natively it would be set after the handlers.
+    unsafe {
+        let errno = *libc::__errno_location();
+        signals::deliver(green);
+        *libc::__errno_location() = errno;
+    }
 }
 
 /// The real function of a row: bound by the constructor, or by a call that came before it.
@@ -112,7 +131,7 @@ macro_rules! row {
         #[allow(unsafe_op_in_unsafe_fn, reason = "an export is under its caller's C contract as a whole")]
         #[allow(unused_imports, reason = "a row takes what it needs of its file's names")]
         #[allow(dead_code, reason = "what a row offers to its body and to its neighbours")]
-        #[allow(clippy::missing_safety_doc, clippy::too_many_arguments, reason = "as in C")]
+        #[allow(non_snake_case, clippy::missing_safety_doc, clippy::too_many_arguments, reason = "as in C")]
         pub mod $name {
             use super::super::*;
             use $crate::interpose::Real;
@@ -174,7 +193,11 @@ macro_rules! prototype {
 macro_rules! body {
     ($arguments:tt { |$g:ident| $($body:tt)* }) => {
         match green() {
-            Some($g) => { $($body)* }
+            Some($g) => {
+                let answer = { $($body)* };
+                $crate::interpose::end($g);
+                answer
+            }
             None => real() $arguments,
         }
     };

@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use eventlet_core::kernel::{fs, log, options, real, stats};
 use eventlet_core::runtime::entry::{self, Main};
-use eventlet_core::runtime::spawn;
+use eventlet_core::runtime::{fork, spawn};
 
 use crate::foreign;
 use crate::interpose::{next, rows};
@@ -36,6 +36,8 @@ fn start() {
         Ok(functions) => {
             real::install(functions);
             fs::init();
+            // SAFETY: the function is for the child of a fork, whoever forks.
+            unsafe { libc::pthread_atfork(None, None, Some(fork::child)) };
             table::patch_all();
         }
         Err(missing) => log::note(format_args!("inert: this libc has no {missing}")),

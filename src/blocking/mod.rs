@@ -9,6 +9,7 @@ pub mod lock;
 pub mod nowait;
 pub mod poll;
 pub mod select;
+pub mod signal;
 pub mod sleep;
 pub mod socket;
 pub mod turn;

@@ -225,7 +225,7 @@ impl<T> FdTable<T> {
         }
     }
 
-    /// Reserves room for the numbers below `count`. Once.
+    /// Reserves room for the numbers below `count`. For an empty table.
     pub fn reserve(&self, count: usize) -> Result<()> {
         // SAFETY: a fresh private mapping of zeroes.
         let memory = unsafe {
@@ -244,12 +244,26 @@ impl<T> FdTable<T> {
         Ok(())
     }
 
+    /// As new (a fork child, where nobody waits): the memory is given back.
+    pub fn forget(&self) {
+        let count = self.count.swap(0, Ordering::Relaxed);
+        let entries = self.entries.swap(core::ptr::null_mut(), Ordering::Relaxed);
+        self.used.store(0, Ordering::Relaxed);
+        if count > 0 {
+            // SAFETY: the mapping of `reserve`; nobody holds one of its entries.
+            let _ = unsafe { crate::syscall!(libc::SYS_munmap, entries, count * size_of::<Entry<T>>()) };
+        }
+        for list in [&self.far.readers, &self.far.writers, &self.far.pollers] {
+            list.forget();
+        }
+    }
+
     /// The entry of `fd`; of a number that is negative or beyond the table, the far one.
     #[inline(always)]
     pub fn get(&self, fd: i32) -> &Entry<T> {
         let place = fd as u32 as usize;
         if place < self.count.load(Ordering::Acquire) {
-            // SAFETY: inside the mapping, which is never unmapped.
+            // SAFETY: inside the mapping, which stays (but in a fork child).
             unsafe { &*self.entries.load(Ordering::Relaxed).add(place) }
         } else {
             &self.far

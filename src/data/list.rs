@@ -39,6 +39,11 @@ impl<T> Node<T> {
         self.owner.get()
     }
 
+    /// In no list from now on; the list that it was in is gone (a fork child).
+    pub fn forget(&self) {
+        self.list.set(ptr::null());
+    }
+
     /// Takes it out of its list; nothing if it is in none.
     pub fn unlink(&self) {
         // SAFETY: `list` is live while a node is linked in it (file header).
@@ -120,6 +125,12 @@ impl<T> List<T> {
         let node = self.front()?;
         self.remove(node);
         Some(node)
+    }
+
+    /// Empties the list without touching its nodes: their owners are gone (a fork child).
+    pub fn forget(&self) {
+        self.head.set(ptr::null());
+        self.tail.set(ptr::null());
     }
 
     /// Takes `node`, which is in this list, out.

@@ -34,6 +34,11 @@ impl Timer {
         self.deadline.get()
     }
 
+    /// In no heap from now on; the heap that it was in is gone (a fork child).
+    pub fn forget(&self) {
+        self.place.set(UNSET);
+    }
+
     fn key(&self) -> (Deadline, u64) {
         (self.deadline.get(), self.order.get())
     }
@@ -100,11 +105,8 @@ impl Timers {
         Some(first)
     }
 
-    /// Forgets all timers (a fork child).
-    pub fn clear(&mut self) {
-        for place in 0..self.heap.len() {
-            self.at(place).place.set(UNSET);
-        }
+    /// Forgets all timers without touching them: their owners are gone (a fork child).
+    pub fn forget(&mut self) {
         self.heap.clear();
     }
 

@@ -5,6 +5,7 @@ pub mod fs;
 pub mod log;
 pub mod options;
 pub mod real;
+pub mod signal;
 pub mod stats;
 pub mod syscall;
 

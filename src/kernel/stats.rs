@@ -24,8 +24,7 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Back to zero (a fork child).
-    pub fn reset(&self) {
+    fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 }
@@ -55,6 +54,11 @@ counters! {
     INBOX "inbox";
     /// Threads left to the kernel (native by choice, or the layout check failed).
     NATIVE "native";
+}
+
+/// All back to zero (a fork child).
+pub fn reset() {
+    ALL.iter().for_each(|(_, counter)| counter.reset());
 }
 
 /// Prints all counters in one line.

@@ -52,7 +52,9 @@ static OWN: [AtomicI32; 3] = [const { AtomicI32::new(-1) }; 3];
 
 /// Reserves the table, at activation. Without memory for it every number is far: slow, but right.
 pub(super) fn activate(poller: &Poller) {
-    adopt(poller);
+    for (place, fd) in OWN.iter().zip(poller.own()) {
+        place.store(fd, Ordering::Relaxed);
+    }
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: LIMIT as u64 };
     // SAFETY: `limit` is a live rlimit (the kernel's rlimit64 has the same layout on x86-64).
     let _ =
@@ -60,13 +62,6 @@ pub(super) fn activate(poller: &Poller) {
     let mut count = LIMIT.min(limit.rlim_max as usize);
     while count > 0 && TABLE.reserve(count).is_err() {
         count /= 2;
-    }
-}
-
-/// Notes the descriptors of a new poller.
-fn adopt(poller: &Poller) {
-    for (place, fd) in OWN.iter().zip(poller.own()) {
-        place.store(fd, Ordering::Relaxed);
     }
 }
 
@@ -272,17 +267,11 @@ fn sweep_marked() {
     }
 }
 
-/// In a fork child with its new poller: nothing is registered, nobody waits, and every description is shared.
-pub fn forked(poller: &Poller) {
-    adopt(poller);
-    for (_, entry) in TABLE.each(0, usize::MAX) {
-        for list in [&entry.readers, &entry.writers, &entry.pollers] {
-            while list.pop_front().is_some() {}
-        }
-        entry.clear(flag::REGISTERED | flag::DRAINED | flag::SPECIAL);
-        entry.set(flag::SHARED);
-        entry.gone.store(gone::NO, Ordering::Relaxed);
-    }
+/// In a fork child, dormant: nothing is known, nobody waits. What is used there later is classified then.
+pub(super) fn forked() {
+    TABLE.forget();
+    MARKED.store(false, Ordering::Relaxed);
+    OWN.iter().for_each(|own| own.store(-1, Ordering::Relaxed));
 }
 
 /// Sees to it that edges of `fd` reach us. EPERM: it cannot be polled.

@@ -16,7 +16,7 @@
 use core::cell::{Cell, UnsafeCell};
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::data::Deadline;
 use crate::data::list::{List, Node};
@@ -131,8 +131,10 @@ pub struct Green {
     pub tid: Cell<i32>,
     /// `pthread_setname_np`; NUL-terminated.
     pub name: Cell<[u8; 16]>,
-    /// Virtual signal mask (kernel bit order) and pending thread-directed signals.
+    /// Its signal mask (kernel bit order); changed by [`signals`] alone once the thread is admitted.
     pub mask: Cell<u64>,
+    /// The signals it waits for in sigwait and its kin.
+    pub(super) awaited: Cell<u64>,
     /// What it runs.
     pub task: Task,
     /// Stack: lowest usable address, size that the program asked for, guard size.
@@ -176,6 +178,7 @@ impl Green {
             tid: Cell::new(0),
             name: Cell::new([0; 16]),
             mask: Cell::new(0),
+            awaited: Cell::new(0),
             task,
             stack,
         }
@@ -189,6 +192,22 @@ impl Green {
     /// The coroutine's first step.
     pub(super) fn begin(&self, yielder: &Yielder) {
         self.yielder.set(yielder);
+        self.state.set(State::Running);
+    }
+
+    /// In a fork child: green thread 0 as it was before activation, whoever it becomes.
+    pub(super) fn renew(&self) {
+        self.state.set(State::Running);
+        self.wake.set(Wake::Ready);
+        self.bypass.set(0);
+        self.timer.forget();
+        self.all.forget();
+        self.node.forget();
+        self.joiners.forget();
+        self.inboxed.store(false, Ordering::Relaxed);
+        self.cancelled.set(false);
+        self.detached.set(false);
+        self.awaited.set(0);
     }
 
     /// Whether it is the process's first thread.
@@ -250,7 +269,13 @@ impl Green {
             hub.leave(self);
             match self.wake.get() {
                 Wake::Interrupted | Wake::Cancelled => {}
-                wake => return wake,
+                wake => {
+                    if !wait.interruptible {
+                        signals::deliver(self);
+                    }
+                    // Else handlers run when the call parks again, or at its end.
+                    return wake;
+                }
             }
         }
     }
@@ -267,6 +292,7 @@ impl Green {
         self.state.set(State::Runnable);
         hub.enqueue(self);
         hub.leave(self);
+        signals::deliver(self);
     }
 }
 

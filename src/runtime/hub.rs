@@ -100,10 +100,11 @@ pub fn active() -> bool {
 #[cold]
 pub(super) fn bypassed(green: &Green) -> bool {
     let frame = green.bypass.get();
-    if frame == green::HUB || signals::handler_alive(frame) {
+    if signals::handler_alive(frame) {
         return true;
     }
     green.bypass.set(0);
+    signals::handler_left(green);
     false
 }
 
@@ -126,6 +127,24 @@ impl Hub {
         unsafe { *fs::this_of(tcb) = (&raw const self.first).cast() };
         ACTIVE.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// In a fork child: as before activation. What is dropped is not touched; the poller's descriptors are closed.
+    pub(super) fn forked(&self) {
+        ACTIVE.store(false, Ordering::Release);
+        // SAFETY: the only thread; nobody uses the poller.
+        if let Some(poller) = unsafe { (*self.poller.get()).take() } {
+            poller.abandon();
+        }
+        self.head.set(ptr::null());
+        self.tail.set(ptr::null());
+        self.running.set(ptr::null());
+        for count in [&self.queued, &self.left, &self.live] {
+            count.set(0);
+        }
+        self.timers().forget();
+        self.threads.forget();
+        self.first.renew();
     }
 
     /// The timer heap.
@@ -190,6 +209,7 @@ impl Hub {
     /// A new thread: to the back of the run queue.
     pub(super) fn admit(&self, green: &Green) {
         self.threads.push_back(&green.all, green);
+        signals::join(green);
         self.live.set(self.live.get() + 1);
         preempt::contended(true);
         stats::THREADS.bump();
@@ -228,6 +248,8 @@ impl Hub {
             // SAFETY: set at the coroutine's first step and valid while it runs.
             unsafe { (*green.yielder.get()).suspend(()) };
         }
+        // Said here, on the thread's own stack: signal handlers may run on it from now on.
+        green.state.set(State::Running);
         self.budget.set(BUDGET);
     }
 
@@ -244,8 +266,8 @@ impl Hub {
                 if green.is_first() {
                     self.go_home();
                     self.load_fp(first);
+                    signals::load_mask(first);
                     first.bypass.set(0);
-                    first.state.set(State::Running);
                     self.running.set(first);
                     stats::SWITCHES.bump();
                     preempt::slice_begins();
@@ -259,7 +281,6 @@ impl Hub {
     }
 
     fn resume(&'static self, green: &'static Green) {
-        green.state.set(State::Running);
         self.running.set(green);
         self.switches.set(self.switches.get() + 1);
         stats::SWITCHES.bump();
@@ -270,6 +291,7 @@ impl Hub {
             unsafe { fs::set(green.tcb.get()) };
         }
         self.load_fp(green);
+        signals::load_mask(green);
         // SAFETY: the coroutine is there from the thread's birth to its reaping, and nobody else resumes it.
         let ended =
             unsafe { (*green.coroutine.get()).as_mut().unwrap_unchecked().resume(()).as_return().is_some() };
@@ -281,6 +303,7 @@ impl Hub {
             self.live.set(self.live.get() - 1);
             preempt::contended(self.live.get() > 0);
             stats::FINISHED.bump();
+            signals::leave(green);
             // The dead thread's TLS block may be rebuilt from here on.
             self.go_home();
             spawn::ended(green);
@@ -353,16 +376,18 @@ impl Hub {
         if waits {
             preempt::idle(true);
         }
-        signals::open_idle_mask(waits);
+        signals::open_mask();
         // SAFETY: the poller is used by this loop alone while it waits.
         let poller = unsafe { (*self.poller.get()).as_mut().expect("an active hub has a poller") };
         poller.wait(deadline);
-        signals::close_idle_mask(waits);
         if waits {
             inbox::awake();
             preempt::idle(false);
         }
-        poller.take(descriptors::on_event);
+        poller.take(|event| match event.token {
+            signals::TOKEN => signals::arrived(),
+            _ => descriptors::on_event(event),
+        });
     }
 }
 

@@ -105,6 +105,15 @@ pub fn drain() {
     }
 }
 
+/// In a fork child: nobody is waited for.
+pub(super) fn forked() {
+    HEAD.store(ptr::null_mut(), Ordering::Relaxed);
+    ADDRESSES.iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
+    for flag in [&ASLEEP, &KICKED, &OVERFLOW] {
+        flag.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Takes the posted addresses; `all` is called when there were too many to name.
 pub fn take_addresses(mut one: impl FnMut(usize), all: impl FnOnce()) {
     for slot in &ADDRESSES {

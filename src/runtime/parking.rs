@@ -248,6 +248,18 @@ pub(super) fn wake_posted() {
     );
 }
 
+/// In a fork child: nobody waits, and no foreign thread holds a lock. Buckets that were idle are only looked at: their
+/// memory stays shared with the parent.
+pub(super) fn forked() {
+    for bucket in &TABLE {
+        if bucket.locked.load(Ordering::Relaxed) || bucket.waiters.load(Ordering::Relaxed) != 0 {
+            bucket.list.forget();
+            bucket.waiters.store(0, Ordering::Relaxed);
+            bucket.unlock();
+        }
+    }
+}
+
 /// Moves up to `count` waiters of `from` to the back of the queue of `to`; how many (FUTEX_REQUEUE).
 pub fn requeue(from: usize, to: usize, count: usize) -> usize {
     let (source, target) = (bucket(from), bucket(to));

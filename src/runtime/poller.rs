@@ -193,6 +193,15 @@ impl Poller {
         self.armed.set(deadline);
     }
 
+    /// In a fork child: its copies of the descriptors are closed, and no row is asked.
+    pub(super) fn abandon(self) {
+        for fd in self.own() {
+            // SAFETY: our own descriptors, which nobody uses any more.
+            let _ = unsafe { crate::syscall!(libc::SYS_close, fd) };
+        }
+        core::mem::forget(self);
+    }
+
     /// The descriptors of ours, which the program must not close.
     pub fn own(&self) -> [i32; 3] {
         use std::os::fd::AsRawFd;

@@ -14,10 +14,11 @@
 //! errno alone. SA_NODEFER: the signal stays open while we are away. The helper is sent off only to a hub thread that
 //! computes (state R): a signal would end a sleep inside libc with EINTR.
 
-use core::arch::{asm, global_asm};
+use core::arch::asm;
 use core::ffi::{CStr, c_int, c_void};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use crate::kernel::signal::{Action, set_action};
 use crate::kernel::{Result, options, stats};
 use crate::syscall;
 
@@ -77,6 +78,13 @@ pub(super) fn start() -> Result<()> {
     start_helper()
 }
 
+/// In a fork child: the helper is not there.
+pub(super) fn forked() {
+    ASLEEP.store(0, Ordering::Relaxed);
+    IDLE.store(true, Ordering::Relaxed);
+    contended(false);
+}
+
 /// Whether this PC may be switched away from.
 fn switchable(pc: usize) -> bool {
     FROM.iter()
@@ -106,39 +114,14 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
     }
 }
 
-global_asm!(
-    ".globl eventlet_restorer",
-    ".hidden eventlet_restorer",
-    ".type eventlet_restorer,@function",
-    "eventlet_restorer:",
-    "mov eax, 15",
-    "syscall",
-    ".size eventlet_restorer, . - eventlet_restorer",
-);
-
-unsafe extern "C" {
-    fn eventlet_restorer();
-}
-
-/// The kernel's `struct sigaction`.
-#[repr(C)]
-struct Action {
-    handler: usize,
-    flags: usize,
-    restorer: usize,
-    mask: u64,
-}
-
 fn install_handler() -> Result<()> {
-    const SA_RESTORER: usize = 0x0400_0000;
     let action = Action {
         handler: on_signal as *const () as usize,
-        flags: (libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_NODEFER) as usize | SA_RESTORER,
-        restorer: eventlet_restorer as *const () as usize,
-        mask: 0,
+        flags: (libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_NODEFER) as usize,
+        ..Default::default()
     };
-    // SAFETY: a complete kernel sigaction; our own reserved signal.
-    unsafe { syscall!(libc::SYS_rt_sigaction, SIGNAL, &action, core::ptr::null::<u8>(), 8)? };
+    // SAFETY: our handler, for our own reserved signal.
+    unsafe { set_action(SIGNAL, &action)? };
     Ok(())
 }
 

@@ -22,7 +22,7 @@ use crate::syscall;
 
 use super::green::{Coroutine, Green, State, Task, Wait, Wake};
 use super::hub::{hub, unpark};
-use super::{entry, identity, inbox, overflow, parking, preempt, signals};
+use super::{entry, fork, identity, inbox, overflow, parking, preempt, signals};
 
 /// The stack of a new thread.
 #[derive(Clone, Copy, Debug)]
@@ -77,10 +77,11 @@ fn activate() -> bool {
     if pid != tid {
         return false;
     }
-    let answer = identity::build().and_then(|()| {
+    let known = if identity::built() { Ok(()) } else { identity::build() };
+    let answer = known.and_then(|()| {
         hub().activate(tid.unwrap_or(0) as i32).map_err(|_| "the poller could not be made")?;
-        signals::activate();
         overflow::install().map_err(|_| "no alternate stack for overflow reports")?;
+        signals::activate();
         preempt::start().map_err(|_| "the preemption helper could not be started")
     });
     match answer {
@@ -148,6 +149,7 @@ fn body(green: &'static Green) {
     identity::begin();
     // SAFETY: start routine and argument are the program's; a pthread_exit inside comes back from here too.
     unsafe { entry::run(green.task.start, green.task.arg) };
+    fork::end_if_first(green);
     // The program's destructors run in it and may park.
     green.result.set(identity::finish(|mutex| {
         parking::wake(mutex as usize, usize::MAX);
@@ -171,6 +173,13 @@ fn wake_joiners(green: &Green) {
         // SAFETY: a linked joiner is parked, so alive.
         unpark(unsafe { &*joiner.owner() }, Wake::Ready);
     }
+}
+
+/// In a fork child: dormant again.
+pub(super) fn forked() {
+    let _ = MODE.compare_exchange(GREEN, DORMANT, Ordering::Relaxed, Ordering::Relaxed);
+    ORDERS.store(ptr::null_mut(), Ordering::Relaxed);
+    FIRST_ENDED.store(false, Ordering::Relaxed);
 }
 
 /// Whether `green` has ended and can be joined. The first thread has when it has left main by pthread_exit.
@@ -202,6 +211,7 @@ pub fn outlive_all(result: *mut c_void) {
     first.result.set(result);
     FIRST_ENDED.store(true, Ordering::Relaxed);
     wake_joiners(first);
+    signals::leave(first);
     let wait = Wait {
         interruptible: false,
         cancellable: false,

@@ -9,7 +9,7 @@ use corosensei::stack::Stack;
 use eventlet_core::data::stack::{self, StackSlot};
 use eventlet_core::kernel::options::{self, fault};
 use eventlet_core::kernel::{Errno, clock, real::real};
-use eventlet_core::runtime::{identity, overflow};
+use eventlet_core::runtime::{identity, overflow, signals};
 
 use crate::Case;
 use crate::driver::{dying, run};
@@ -207,6 +207,7 @@ fn handle(flags: c_int) {
 
 fn overflow() {
     overflow::install().expect("an alternate stack");
+    signals::action::wrap_all();
     run(deep, usize::MAX);
 }
 
@@ -217,6 +218,7 @@ fn fault() {
         ptr::null_mut()
     }
     overflow::install().expect("an alternate stack");
+    signals::action::wrap_all();
     run(write, 0);
 }
 

@@ -1,0 +1,129 @@
+//! Group os: signals.
+//!
+//! Actions are the process's: their rows are for every thread once the library is active. Masks and waits are a green
+//! thread's; in its handlers and elsewhere the kernel's mask is the truth, and the real functions see to it.
+
+use core::ffi::c_int;
+
+use eventlet_core::blocking::signal;
+use eventlet_core::runtime::{Green, fork, hub::active, this};
+use libc::{sigset_t, timespec};
+
+use crate::errno;
+use crate::interpose::rows;
+
+/// Whether actions go through us: not while dormant, and not in a vfork child, whose actions are its own while its
+/// memory is ours.
+fn ours() -> bool {
+    active() && !fork::in_vfork()
+}
+
+/// The green thread that a signal for `thread` belongs to. A thread sends to itself natively while one of its handlers
+/// runs: then the kernel's mask is the handler's, and true.
+fn target(thread: libc::pthread_t) -> Option<&'static Green> {
+    if !active() {
+        return None;
+    }
+    // SAFETY: the caller's contract: a thread that may still be joined.
+    let target = unsafe { Green::of(thread as usize) }?;
+    let in_handler = this().is_some_and(|it| core::ptr::eq(it, target)) && target.in_bypass();
+    (!in_handler).then_some(target)
+}
+
+rows! { Os;
+    #[also(__sigaction)]
+    fn sigaction(sig: c_int, new: *const libc::sigaction, old: *mut libc::sigaction) -> c_int {
+        if !ours() { return real()(sig, new, old) }
+        errno::from(signal::action(sig, new, old))
+    }
+
+    #[also(bsd_signal, ssignal)]
+    fn signal(sig: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
+        if !ours() { return real()(sig, handler) }
+        errno::from(signal::bsd(sig, handler))
+    }
+
+    #[unchecked = "not declared"] #[also(sysv_signal)]
+    fn __sysv_signal(sig: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
+        if !ours() { return real()(sig, handler) }
+        errno::from(signal::sysv(sig, handler))
+    }
+
+    #[unchecked = "not declared"]
+    fn siginterrupt(sig: c_int, interrupts: c_int) -> c_int {
+        signal::note_interrupting(sig, interrupts != 0);
+        if !ours() { return real()(sig, interrupts) }
+        errno::from(signal::interrupt(sig, interrupts != 0))
+    }
+
+    #[unchecked = "not declared"]
+    fn sigset(sig: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
+        |g| errno::from(signal::set(g, sig, handler))
+    }
+
+    #[unchecked = "not declared"]
+    fn sighold(sig: c_int) -> c_int { |g| errno::from(signal::hold(g, sig)) }
+
+    #[unchecked = "not declared"]
+    fn sigrelse(sig: c_int) -> c_int { |g| errno::from(signal::release(g, sig)) }
+
+    #[unchecked = "not declared by libc for this target"]
+    fn pthread_sigmask(how: c_int, set: *const sigset_t, old: *mut sigset_t) -> c_int {
+        |g| errno::code(signal::mask(g, how, set, old))
+    }
+
+    #[deep]
+    fn sigprocmask(how: c_int, set: *const sigset_t, old: *mut sigset_t) -> c_int {
+        |g| errno::from(signal::mask(g, how, set, old))
+    }
+
+    fn sigpending(set: *mut sigset_t) -> c_int { |g| errno::from(signal::pending(g, set)) }
+
+    fn pause() -> c_int { |g| errno::from(signal::pause(g)) }
+
+    #[deep] #[also(__sigsuspend)] #[unchecked = "not declared"]
+    fn sigsuspend(set: *const sigset_t) -> c_int { |g| errno::from(signal::suspend(g, set)) }
+
+    #[unchecked = "not declared"]
+    fn __xpg_sigpause(sig: c_int) -> c_int { |g| errno::from(signal::pause_without(g, sig)) }
+
+    #[unchecked = "not declared"]
+    fn sigpause(mask: c_int) -> c_int { |g| errno::from(signal::pause_with(g, mask as u32 as u64)) }
+
+    #[unchecked = "not declared"]
+    fn sigwait(set: *const sigset_t, sig: *mut c_int) -> c_int { |g| errno::code(signal::wait_on(g, set, sig)) }
+
+    fn sigwaitinfo(set: *const sigset_t, info: *mut libc::siginfo_t) -> c_int {
+        |g| errno::from(signal::wait(g, set, info, core::ptr::null()))
+    }
+
+    #[deep]
+    fn sigtimedwait(set: *const sigset_t, info: *mut libc::siginfo_t, timeout: *const timespec) -> c_int {
+        |g| errno::from(signal::wait(g, set, info, timeout))
+    }
+
+    #[also(gsignal)]
+    fn raise(sig: c_int) -> c_int { |g| errno::from(signal::kill(g, sig)) }
+
+    #[unchecked = "not declared"]
+    fn pthread_kill(thread: libc::pthread_t, sig: c_int) -> c_int {
+        match target(thread) {
+            Some(target) => errno::code(signal::kill(target, sig)),
+            None => real()(thread, sig),
+        }
+    }
+
+    fn pthread_sigqueue(thread: libc::pthread_t, sig: c_int, value: libc::sigval) -> c_int {
+        match target(thread) {
+            Some(target) => errno::code(signal::queue(target, sig, value)),
+            None => real()(thread, sig, value),
+        }
+    }
+
+    fn tgkill(process: libc::pid_t, thread: libc::pid_t, sig: c_int) -> c_int {
+        match this().and_then(|_| signal::thread(process, thread)) {
+            Some(target) => errno::from(signal::kill(target, sig)),
+            None => real()(process, thread, sig),
+        }
+    }
+}

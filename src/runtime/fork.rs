@@ -1,0 +1,83 @@
+//! A fork child: only the thread that forked is left, and it is the first thread of a process in which the library is
+//! dormant. So a child that execs pays nothing, one that goes on alone runs natively, and one that makes threads
+//! activates as its parent did, on whatever stack it stands.
+//!
+//! The thread may stand on a green thread's stack, and below that stack lie the hub's loop and main's frames, copies of
+//! the parent's. They are never returned into: such a thread ends by [`end`].
+//!
+//! vfork: the child runs in the parent's memory, on the calling thread's stack, until it execs. The row raises the
+//! caller's bypass ([`VFORK`]) for that time: every row of the child passes through and no table is touched.
+//!
+//! Safety: [`child`] runs in the child before anything of the program's, on the only thread. What it drops is not
+//! touched: the other threads' slots keep what the parent's memory held.
+
+use core::mem::offset_of;
+use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::kernel::{fs, stats};
+
+use super::green::{Green, this};
+use super::hub::{active, hub};
+use super::{descriptors, identity, inbox, parking, preempt, signals, spawn};
+
+/// The value of a bypass while the thread's vfork child runs.
+pub const VFORK: usize = 2;
+/// Where a [`Green`] keeps its bypass, for the row of vfork.
+pub const BYPASS: usize = offset_of!(Green, bypass);
+
+/// The TCB of the thread that forked, if it stands on a green thread's stack.
+static FIRST: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether this is a vfork child, which has its own signal actions but not its own memory.
+pub fn in_vfork() -> bool {
+    this().is_some_and(|green| green.bypass.get() == VFORK)
+}
+
+/// Runs `call`, whose child shares our memory until it execs, as vfork's does.
+#[inline(always)]
+pub fn sharing<T>(green: &Green, call: impl FnOnce() -> T) -> T {
+    green.bypass.set(VFORK);
+    let answer = call();
+    green.bypass.set(0);
+    answer
+}
+
+/// What the child does first (pthread_atfork).
+pub extern "C" fn child() {
+    if !active() {
+        return;
+    }
+    signals::forked();
+    if let Some(green) = this() {
+        // SAFETY: getpid takes nothing.
+        let pid = unsafe { crate::syscall!(libc::SYS_getpid) }.unwrap_or(0);
+        identity::forked(green.tcb(), pid as i32);
+        if !green.is_first() {
+            FIRST.store(green.tcb(), Ordering::Relaxed);
+        }
+        // SAFETY: the running thread's own word.
+        unsafe { *fs::this_of(green.tcb()) = ptr::null() };
+    }
+    descriptors::forked();
+    inbox::forked();
+    parking::forked();
+    preempt::forked();
+    spawn::forked();
+    hub().forked();
+    stats::reset();
+}
+
+/// The last thing a green thread's body does in a fork child: as glibc, which ends the process with its last thread.
+pub(super) fn end_if_first(green: &Green) {
+    if FIRST.load(Ordering::Relaxed) != green.tcb() {
+        return;
+    }
+    if active() {
+        spawn::outlive_all(identity::result(green.tcb()));
+    } else {
+        identity::finish_first();
+    }
+    // SAFETY: the end of the process, on its first thread.
+    unsafe { libc::exit(0) }
+}

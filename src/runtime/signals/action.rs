@@ -1,0 +1,167 @@
+//! What the program wants done with each signal, and what the kernel is told: for a handler, our wrapper with the
+//! program's flags and mask, so that the kernel itself does what they ask for.
+//!
+//! The kernel is asked for the old action at every change and stays the truth for SIG_DFL and SIG_IGN: libc's insides
+//! (`abort`, `system`) set those without a row. Only what stands behind the wrapper is looked up here. SIGSEGV always
+//! has the wrapper, on the alternate stack: a stack overflow must be said ([`super::super::overflow`]).
+//!
+//! Safety: an entry is written under its own lock with every signal blocked, so that a wrapper on the same kernel
+//! thread never meets it half-written; readers on other threads look again.
+
+use core::ffi::c_int;
+use core::hint::spin_loop;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+
+use crate::kernel::signal::{self, Action};
+use crate::kernel::{Errno, Result};
+use crate::runtime::preempt;
+
+use super::wrapper::wrapper;
+
+/// glibc's own (SIGCANCEL, SIGSETXID): the program cannot reach them, and we leave them alone.
+const GLIBC: [c_int; 2] = [32, 33];
+/// What the wrapper needs for itself, and the program may have wanted otherwise.
+const OURS: usize = (libc::SA_SIGINFO | libc::SA_RESETHAND | libc::SA_ONSTACK) as usize;
+
+struct Entry {
+    /// Odd while a write is under way.
+    version: AtomicUsize,
+    handler: AtomicUsize,
+    flags: AtomicUsize,
+    mask: AtomicU64,
+}
+
+static TABLE: [Entry; signal::LAST as usize + 1] = [const {
+    Entry {
+        version: AtomicUsize::new(0),
+        handler: AtomicUsize::new(libc::SIG_DFL),
+        flags: AtomicUsize::new(0),
+        mask: AtomicU64::new(0),
+    }
+}; signal::LAST as usize + 1];
+
+impl Entry {
+    fn load(&self) -> Action {
+        loop {
+            let version = self.version.load(Ordering::Acquire);
+            let action = Action {
+                handler: self.handler.load(Ordering::Relaxed),
+                flags: self.flags.load(Ordering::Relaxed),
+                mask: self.mask.load(Ordering::Relaxed),
+                restorer: 0,
+            };
+            fence(Ordering::Acquire);
+            if version & 1 == 0 && self.version.load(Ordering::Relaxed) == version {
+                return action;
+            }
+            spin_loop();
+        }
+    }
+
+    /// Writes `action`, then lets `install`, given the one before, tell the kernel. Every signal is blocked.
+    fn store<T>(&self, action: &Action, install: impl FnOnce(Action) -> T) -> T {
+        let version = loop {
+            let version = self.version.load(Ordering::Relaxed) & !1;
+            let locked =
+                self.version.compare_exchange(version, version + 1, Ordering::Acquire, Ordering::Relaxed);
+            if locked.is_ok() {
+                break version;
+            }
+            spin_loop();
+        };
+        let before = Action {
+            handler: self.handler.swap(action.handler, Ordering::Relaxed),
+            flags: self.flags.swap(action.flags, Ordering::Relaxed),
+            mask: self.mask.swap(action.mask, Ordering::Relaxed),
+            restorer: 0,
+        };
+        let answer = install(before);
+        self.version.store(version + 2, Ordering::Release);
+        answer
+    }
+}
+
+/// What the program wants for `sig`, if the wrapper stands for it.
+pub(super) fn wanted(sig: c_int) -> Action {
+    TABLE[sig as usize].load()
+}
+
+/// The action of `sig` as the program set it.
+pub fn seen(sig: c_int) -> Result<Action> {
+    permit(sig)?;
+    if sig == preempt::SIGNAL {
+        return Ok(wanted(sig));
+    }
+    signal::action(sig).map(|kernel| as_wanted(kernel, wanted(sig)))
+}
+
+/// Sets the action of `sig`; the one before it, as the program set it.
+pub fn set(sig: c_int, new: &Action) -> Result<Action> {
+    permit(sig)?;
+    if sig == libc::SIGKILL || sig == libc::SIGSTOP {
+        return Err(Errno(libc::EINVAL));
+    }
+    let mask = signal::set_mask(!0);
+    let old = TABLE[sig as usize].store(new, |before| {
+        if sig == preempt::SIGNAL {
+            // Reserved: the program hears what it would, the kernel hears nothing.
+            return Ok(before);
+        }
+        // SAFETY: the program's handler, or the wrapper that calls it.
+        unsafe { signal::set_action(sig, &for_kernel(sig, new)) }.map(|kernel| as_wanted(kernel, before))
+    });
+    signal::set_mask(mask);
+    old
+}
+
+/// SA_RESETHAND: the default action is in force from here on.
+pub(super) fn reset(sig: c_int) {
+    let _ = set(sig, &Action { handler: libc::SIG_DFL, ..wanted(sig) });
+}
+
+/// Puts the wrapper before every handler that was installed while dormant.
+pub fn wrap_all() {
+    for sig in 1..=signal::LAST {
+        let reserved = sig == preempt::SIGNAL || permit(sig).is_err();
+        if let Ok(action) = signal::action(sig)
+            && !reserved
+            && (action.is_handler() || sig == libc::SIGSEGV)
+        {
+            let _ = set(sig, &action);
+        }
+    }
+}
+
+/// In a fork child, which is dormant.
+pub(super) fn unwrap_all() {
+    for sig in 1..=signal::LAST {
+        if let Ok(action) = signal::action(sig)
+            && action.handler == wrapper as *const () as usize
+        {
+            // SAFETY: the program's own action.
+            let _ = unsafe { signal::set_action(sig, &as_wanted(action, wanted(sig))) };
+        }
+    }
+}
+
+fn permit(sig: c_int) -> Result<()> {
+    if (1..=signal::LAST).contains(&sig) && !GLIBC.contains(&sig) { Ok(()) } else { Err(Errno(libc::EINVAL)) }
+}
+
+fn for_kernel(sig: c_int, new: &Action) -> Action {
+    if !new.is_handler() && sig != libc::SIGSEGV {
+        return *new;
+    }
+    let mut flags = (new.flags | libc::SA_SIGINFO as usize) & !(libc::SA_RESETHAND as usize);
+    if sig == libc::SIGSEGV {
+        flags |= libc::SA_ONSTACK as usize;
+    }
+    Action { handler: wrapper as *const () as usize, flags, ..*new }
+}
+
+fn as_wanted(kernel: Action, wanted: Action) -> Action {
+    if kernel.handler != wrapper as *const () as usize {
+        return kernel;
+    }
+    Action { handler: wanted.handler, flags: kernel.flags & !OURS | wanted.flags & OURS, ..kernel }
+}

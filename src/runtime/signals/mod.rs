@@ -1,0 +1,229 @@
+//! Signals on their way to the right green thread.
+//!
+//! ```text
+//!   kernel --> wrapper --> fault, raise, or the target is on the processor: the handler, in place
+//!                 |
+//!                 +--> queue --> route (the hub, between rounds: ends the target's wait)
+//!                                  --> deliver (the target, on its own stack): sends it again to itself, in place now
+//! ```
+//! A signal for the process belongs to green thread 0 unless that one blocks it, else to the oldest thread that does
+//! not; natively the kernel prefers the first thread too. Sending it again lets the kernel do what SA_ONSTACK,
+//! SA_NODEFER, sa_mask and the context ask for, on the stack of the thread that it is for.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`action`] | what the program wants done |
+//! | [`wrapper`] | what the kernel calls |
+//! | [`queue`] | signals that wait for their thread |
+//! | [`mask`] | each thread's mask and the kernel's |
+//! | [`wait`] | sigwait and its kin |
+//!
+//! While the library is dormant none of this is there: handlers are installed natively, and wrapped at activation.
+//!
+//! Safety: but for [`send`] on the hub's kernel thread alone.
+
+pub mod action;
+pub(super) mod mask;
+mod queue;
+mod wait;
+mod wrapper;
+
+use core::ffi::c_int;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::kernel::Result;
+use crate::kernel::signal::{self, bit};
+
+use super::green::{Green, State, Wake, this};
+use super::hub::{hub, unpark};
+use super::inbox;
+
+pub use wait::wait;
+pub(super) use wait::{TOKEN, arrived};
+
+/// Something was queued or unblocked since the hub last looked.
+static ROUTE: AtomicBool = AtomicBool::new(false);
+
+fn reroute() {
+    ROUTE.store(true, Ordering::Release);
+}
+
+/// Takes over the handlers that were installed while dormant, and the first thread's mask.
+pub(super) fn activate() {
+    mask::activate(&hub().first);
+    action::wrap_all();
+}
+
+/// Whether any signal waits for a thread.
+#[inline(always)]
+pub fn waiting() -> bool {
+    queue::any()
+}
+
+/// Runs the handlers that wait for `green`, which is on the processor. None: there were none; else how the call that it
+/// waited in ends.
+#[inline(always)]
+pub fn deliver(green: &Green) -> Option<Wake> {
+    if queue::any() { deliver_queued(green) } else { None }
+}
+
+#[cold]
+fn deliver_queued(green: &Green) -> Option<Wake> {
+    let mut answer = None;
+    while let Some((sig, info)) = queue::take(|sig, target| {
+        !mask::blocks(green, sig) && green.awaited.get() & bit(sig) == 0 && is_for(green, sig, target)
+    }) {
+        let action = action::seen(sig).unwrap_or_default();
+        // The kernel must let it through now, also in a call that waits with another mask.
+        mask::load(green);
+        wrapper::resend(sig, &info);
+        answer = match (answer, action.flags & libc::SA_RESTART as usize) {
+            _ if !action.is_handler() => answer,
+            (None | Some(Wake::Restart), restart) if restart != 0 => Some(Wake::Restart),
+            _ => Some(Wake::Interrupted),
+        };
+    }
+    answer
+}
+
+/// Whether a waiting signal is `green`'s to take.
+fn is_for(green: &Green, sig: c_int, target: *const Green) -> bool {
+    ptr::eq(target, green) || (target.is_null() && (green.is_first() || mask::blocks(&hub().first, sig)))
+}
+
+/// Unparks the threads for which signals wait. Between rounds.
+#[inline(always)]
+pub(super) fn route() {
+    if ROUTE.load(Ordering::Acquire) {
+        route_queued();
+    }
+}
+
+#[cold]
+fn route_queued() {
+    ROUTE.store(false, Ordering::Relaxed);
+    queue::each(|sig, target| {
+        // SAFETY: a target is alive as long as it has signals waiting: they are dropped at its end.
+        let Some(green) = unsafe { target.as_ref() }.or_else(|| eligible(sig)) else { return };
+        if green.awaited.get() & bit(sig) != 0 {
+            unpark(green, Wake::Ready);
+        } else if !mask::blocks(green, sig) {
+            unpark(green, Wake::Interrupted);
+        }
+    });
+}
+
+/// Who takes a signal for the process.
+fn eligible(sig: c_int) -> Option<&'static Green> {
+    let first = &hub().first;
+    if !mask::blocks(first, sig) {
+        return Some(first);
+    }
+    find(|green| !mask::blocks(green, sig)).or_else(|| find(|green| green.awaited.get() & bit(sig) != 0))
+}
+
+fn find(like: impl Fn(&Green) -> bool) -> Option<&'static Green> {
+    threads().find(|green| like(green))
+}
+
+/// All threads that have not ended, the oldest first.
+fn threads() -> impl Iterator<Item = &'static Green> {
+    let list = &hub().threads;
+    let nodes = core::iter::successors(list.front(), |node| list.after(node));
+    // SAFETY: the owner of a node in the list of all threads is alive.
+    nodes.map(|node| unsafe { &*node.owner() }).filter(|green| green.state() != State::Finished)
+}
+
+/// The green thread that the program knows by `tid`.
+pub fn thread(tid: c_int) -> Option<&'static Green> {
+    find(|green| green.tid.get() == tid)
+}
+
+/// `pthread_kill`, with the siginfo of the caller's choice. Any thread may call it, and handlers.
+pub fn send(target: &Green, sig: c_int, info: &libc::siginfo_t) -> Result<()> {
+    if sig == 0 {
+        return Ok(());
+    }
+    action::seen(sig)?;
+    let here = this().is_some_and(|green| ptr::eq(green, target)) && !target.in_bypass();
+    if here && !mask::blocks(target, sig) {
+        wrapper::resend(sig, info);
+    } else {
+        queue::put(sig, info, target);
+        reroute();
+        inbox::kick();
+    }
+    Ok(())
+}
+
+/// Changes the mask of the running thread `green`; what it lets through runs before this returns.
+pub fn set_mask(green: &Green, new: u64) {
+    set_mask_later(green, new);
+    mask::load(green);
+    deliver(green);
+}
+
+/// Changes the mask for a wait: nothing runs before the thread has parked. Gives the mask before.
+pub fn set_mask_later(green: &Green, new: u64) -> u64 {
+    let old = green.mask.get();
+    mask::set(green, new);
+    if queue::any() {
+        reroute();
+    }
+    old
+}
+
+/// What is pending for `green`.
+pub fn pending(green: &Green) -> u64 {
+    let mut set = signal::pending() & green.mask.get();
+    queue::each(|sig, target| {
+        if mask::blocks(green, sig) && (target.is_null() || ptr::eq(target, green)) {
+            set |= bit(sig);
+        }
+    });
+    set
+}
+
+/// The mask of `green`, which is about to be on the processor, is in force.
+#[inline(always)]
+pub(super) fn load_mask(green: &Green) {
+    mask::load(green);
+}
+
+/// While the hub asks the poller, only what all threads block is blocked.
+#[inline(always)]
+pub(super) fn open_mask() {
+    mask::open();
+}
+
+/// A new thread counts.
+pub(super) fn join(green: &Green) {
+    mask::join(green);
+}
+
+/// A thread has ended.
+pub(super) fn leave(green: &Green) {
+    mask::leave(green);
+    if queue::any() {
+        queue::drop_where(|target| ptr::eq(target, green));
+        reroute();
+    }
+}
+
+/// In a fork child, which starts with nothing pending and dormant: its handlers are installed natively again.
+pub(super) fn forked() {
+    queue::drop_where(|_| true);
+    wait::forked();
+    action::unwrap_all();
+}
+
+/// Whether the handler whose frame is recorded in a bypass still runs.
+pub(super) fn handler_alive(bypass: usize) -> bool {
+    wrapper::handler_alive(bypass)
+}
+
+/// The running thread has left a handler by longjmp: the mask stays as the handler or the jump set it.
+pub(super) fn handler_left(green: &Green) {
+    mask::adopt(green, signal::mask());
+}

@@ -1,0 +1,179 @@
+//! The wrapper: what the kernel calls instead of the program's handlers. It runs at any instruction, on the hub's kernel
+//! thread or on a foreign one, and either calls the handler in place or lets the signal wait for its thread.
+//!
+//! In place means: on the stack it was called on, with the thread's bypass up, so that nothing in the handler parks. The
+//! bypass holds the address of the signal frame (its lowest bit: on the alternate stack) of the outermost handler. A
+//! handler that is left by longjmp cannot lower it: that it is gone shows when the stack pointer has passed its frame.
+//!
+//! Safety: raw system calls and atomics only, no errno, no lock that the interrupted code may hold. The handler is
+//! called with the kernel's own arguments.
+
+use core::arch::asm;
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::{AtomicI32, Ordering};
+
+use libc::{siginfo_t, ucontext_t};
+
+use crate::kernel::signal;
+use crate::runtime::green::{Green, State, this};
+use crate::runtime::hub::hub;
+use crate::runtime::{inbox, overflow};
+use crate::syscall;
+
+use super::{action, mask, queue};
+
+/// The signal that [`resend`] is sending: it has found its thread.
+static RESENT: AtomicI32 = AtomicI32::new(0);
+
+/// The values of `bypass` below this are no frames (the hub's loop, a vfork under way): they hold until lowered.
+const FRAMES: usize = 16;
+
+pub(super) extern "C" fn wrapper(sig: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel's own structs, on this stack.
+    let (info, context) = unsafe { (&*info, &mut *context.cast::<ucontext_t>()) };
+    match this() {
+        // A foreign thread, which the kernel chose.
+        None => act(sig, info, context),
+        Some(green) => match whose(green, sig, info) {
+            Whose::Here => in_place(green, sig, info, context),
+            Whose::Process => wait(sig, info, core::ptr::null()),
+            Whose::First => wait(sig, info, &hub().first),
+        },
+    }
+}
+
+fn wait(sig: c_int, info: &siginfo_t, target: *const Green) {
+    queue::put(sig, info, target);
+    super::reroute();
+    inbox::kick();
+}
+
+/// Sends `sig` to the running thread, which does not block it: the kernel calls the wrapper, which calls the handler,
+/// before this returns.
+pub(super) fn resend(sig: c_int, info: &siginfo_t) {
+    RESENT.store(sig, Ordering::Relaxed);
+    let _ = signal::send_here(sig, info);
+    RESENT.store(0, Ordering::Relaxed);
+}
+
+enum Whose {
+    Here,
+    Process,
+    First,
+}
+
+/// For whom a signal is that the kernel gave to the hub's kernel thread, on the `%fs` of `green`.
+fn whose(green: &Green, sig: c_int, info: &siginfo_t) -> Whose {
+    let resent = RESENT.load(Ordering::Relaxed) == sig;
+    if resent {
+        RESENT.store(0, Ordering::Relaxed);
+    }
+    if resent || is_fault(sig, info) {
+        return Whose::Here;
+    }
+    // On its way in or out, a thread is not on the processor: it looks into the queue when its turn begins.
+    let running = hub().running().filter(|it| core::ptr::eq(*it, green) && it.state() == State::Running);
+    let from_here = is_from_here(info);
+    match running {
+        Some(_) if from_here && (info.si_code == libc::SI_TKILL || sig == libc::SIGPIPE) => Whose::Here,
+        _ if info.si_code == libc::SI_TKILL && !from_here => Whose::First,
+        Some(it) if it.is_first() || mask::blocks(&hub().first, sig) => Whose::Here,
+        _ => Whose::Process,
+    }
+}
+
+/// The instruction's own fault, and no signal that somebody sent.
+fn is_fault(sig: c_int, info: &siginfo_t) -> bool {
+    let kinds = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
+    info.si_code > 0 && kinds.contains(&sig)
+}
+
+/// Whether this process sent it (for SIGPIPE, the kernel in its name).
+fn is_from_here(info: &siginfo_t) -> bool {
+    // SAFETY: getpid takes nothing; both signals that ask have a pid in their siginfo.
+    unsafe { syscall!(libc::SYS_getpid) == Ok(info.si_pid() as usize) }
+}
+
+/// Calls the handler with the bypass of `green` up.
+fn in_place(green: &Green, sig: c_int, info: &siginfo_t, context: &mut ucontext_t) {
+    let alternate =
+        context.uc_stack.ss_sp as usize..context.uc_stack.ss_sp as usize + context.uc_stack.ss_size;
+    let interrupted = context.uc_mcontext.gregs[libc::REG_RSP as usize] as usize;
+    let outer = green.bypass.get();
+    let nested = outer != 0 && alive(outer, interrupted, || alternate.contains(&interrupted));
+    if nested {
+        return act(sig, info, context);
+    }
+    let frame = core::ptr::from_mut(context) as usize;
+    let before = kernel_mask(context);
+    green.bypass.set(frame | alternate.contains(&frame) as usize);
+    act(sig, info, context);
+    green.bypass.set(0);
+    // A handler may change the mask that its return brings back.
+    if kernel_mask(context) != before {
+        mask::adopt(green, kernel_mask(context));
+    }
+}
+
+fn kernel_mask(context: &ucontext_t) -> u64 {
+    // SAFETY: the kernel's mask is the first word of it.
+    unsafe { (&raw const context.uc_sigmask).cast::<u64>().read() }
+}
+
+/// Does with `sig` what the program wants.
+fn act(sig: c_int, info: &siginfo_t, context: &mut ucontext_t) {
+    let wanted = action::wanted(sig);
+    // SAFETY: a fault has an address in its siginfo.
+    let overflow =
+        sig == libc::SIGSEGV && is_fault(sig, info) && overflow::report(unsafe { info.si_addr() } as usize);
+    // Natively no handler can be called for an overflow but on an alternate stack.
+    if !wanted.is_handler() || (overflow && wanted.flags & libc::SA_ONSTACK as usize == 0) {
+        return by_default(sig, info, wanted.handler);
+    }
+    if wanted.flags & libc::SA_RESETHAND as usize != 0 {
+        action::reset(sig);
+    }
+    type Handler = extern "C" fn(c_int, *const siginfo_t, *mut c_void);
+    // SAFETY: a signal handler of the program; the kernel too gives all three arguments to every handler.
+    let handler = unsafe { core::mem::transmute::<usize, Handler>(wanted.handler) };
+    handler(sig, info, core::ptr::from_mut(context).cast());
+}
+
+/// No handler: the action was changed a moment ago, or it is SIGSEGV, which always has the wrapper. A faulting
+/// instruction runs again on return, and the process dies by it.
+fn by_default(sig: c_int, info: &siginfo_t, wanted: usize) {
+    if is_fault(sig, info) || wanted != libc::SIG_IGN {
+        let default = signal::Action { handler: libc::SIG_DFL, ..Default::default() };
+        // SAFETY: no handler.
+        let _ = unsafe { signal::set_action(sig, &default) };
+        if !is_fault(sig, info) {
+            let _ = signal::send_here(sig, info);
+        }
+    }
+}
+
+/// Whether the handler whose frame `bypass` says still runs, seen from `stack`.
+fn alive(bypass: usize, stack: usize, on_alternate: impl FnOnce() -> bool) -> bool {
+    let frame = bypass & !1;
+    if bypass < FRAMES {
+        true
+    } else if bypass & 1 != 0 {
+        stack < frame && on_alternate()
+    } else {
+        // A handler of the alternate stack may have interrupted one of the thread's own.
+        stack < frame || on_alternate()
+    }
+}
+
+/// Whether the handler whose frame `bypass` says still runs.
+pub(super) fn handler_alive(bypass: usize) -> bool {
+    let stack: usize;
+    // SAFETY: reads the stack pointer.
+    unsafe { asm!("mov {}, rsp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
+    alive(bypass, stack, || {
+        let mut now = libc::stack_t { ss_sp: core::ptr::null_mut(), ss_flags: 0, ss_size: 0 };
+        // SAFETY: asks the kernel; `now` is room for the answer.
+        let _ = unsafe { syscall!(libc::SYS_sigaltstack, core::ptr::null::<u8>(), &mut now) };
+        now.ss_flags & libc::SS_ONSTACK != 0
+    })
+}
