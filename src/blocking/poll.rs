@@ -46,7 +46,7 @@ unsafe fn ppoll_until(
     let look = || unsafe { look_at(fds, count as usize, mask) };
     let numbers = || {
         // SAFETY: the kernel has taken the array at the first look.
-        let all = unsafe { core::slice::from_raw_parts(fds, if fds.is_null() { 0 } else { count as usize }) };
+        let all = if count == 0 { &[] } else { unsafe { core::slice::from_raw_parts(fds, count as usize) } };
         all.iter().map(|one| one.fd).filter(|fd| *fd >= 0)
     };
     let wait = Wait {

@@ -188,11 +188,13 @@ fn receive_all(
     let now = flags & !libc::MSG_WAITALL | libc::MSG_DONTWAIT;
     let mut got = 0;
     loop {
+        // Nothing more will come: then this look is the last.
+        let ending = peeks && turn.reports(libc::POLLRDHUP | libc::POLLERR);
         let answer = if got == 0 || peeks { first() } else { next_part(fd, rest, now) };
         match answer {
             Ok((count, alone)) => {
                 got = if peeks { count } else { got + count };
-                if count == 0 || alone || got >= total {
+                if count == 0 || alone || ending || got >= total {
                     break;
                 }
                 rest.skip(if peeks { 0 } else { count });
@@ -213,7 +215,6 @@ fn receive_all(
         match ended {
             Err(errno) if got == 0 || errno == Errno::CANCELLED => return Err(errno),
             Err(_) => break,
-            Ok(()) if peeks && turn.reports(libc::POLLRDHUP | libc::POLLERR) => break,
             Ok(()) if got > 0 && turn.reports(libc::POLLERR) && queued(fd) == 0 => break,
             Ok(()) => {}
         }
@@ -386,12 +387,6 @@ fn deliver_rest(turn: &mut Turn, mut rest: Rest<'_>, flags: c_int, mut sent: usi
     let now = flags | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     rest.skip(sent);
     loop {
-        match turn.wait() {
-            Err(Errno::CANCELLED) => return Err(Errno::CANCELLED),
-            // An error is for the next call to find.
-            Ok(()) if !turn.reports(libc::POLLERR | libc::POLLHUP) => {}
-            _ => break,
-        }
         let (window, count) = rest.window();
         let part = message(window.as_ptr(), count);
         // SAFETY: the window lies within the caller's buffers.
@@ -403,7 +398,12 @@ fn deliver_rest(turn: &mut Turn, mut rest: Rest<'_>, flags: c_int, mut sent: usi
                     break;
                 }
             }
-            Err(AGAIN) => {}
+            Err(AGAIN) => match turn.wait() {
+                Err(Errno::CANCELLED) => return Err(Errno::CANCELLED),
+                // An error is for the next call to find.
+                Ok(()) if !turn.reports(libc::POLLERR | libc::POLLHUP) => {}
+                _ => break,
+            },
             Err(_) => break,
         }
     }
