@@ -7,7 +7,7 @@ use libc::{c_int, nfds_t, pollfd, sigset_t, timespec};
 
 use crate::data::Deadline;
 use crate::kernel::{Errno, Result};
-use crate::runtime::{Green, Wait, Wake, descriptors, hub};
+use crate::runtime::{Green, Wait, Wake, descriptors, hub, signals};
 use crate::syscall;
 
 use super::kind;
@@ -122,9 +122,9 @@ pub unsafe fn masked<T>(green: &Green, mask: *const sigset_t, wait: impl FnOnce(
         return wait();
     }
     // SAFETY: the kernel's signal set is the first eight bytes of libc's.
-    let before = green.mask.replace(unsafe { *mask.cast::<u64>() });
+    let before = signals::set_mask_later(green, unsafe { *mask.cast::<u64>() });
     let answer = wait();
-    green.mask.set(before);
+    signals::set_mask(green, before);
     answer
 }
 
