@@ -7,6 +7,7 @@ use core::ffi::{c_int, c_uint, c_void};
 use crate::data::fdtable::{Kind, flag, gone};
 use crate::kernel::{Errno, Result};
 use crate::runtime::descriptors::{self, closing, duplicated, is_own};
+use crate::runtime::fork::in_vfork;
 use crate::runtime::hub::active;
 use crate::runtime::{Green, this};
 use crate::syscall;
@@ -77,9 +78,9 @@ pub fn close(green: &Green, fd: c_int) -> Result<()> {
 }
 
 /// A close of `fd` by a foreign thread or a signal handler: `close` does it, and the hub learns of it. EBADF: the number
-/// is the library's own. (A vfork child comes here too, and its mark is found to be false.)
+/// is the library's own. What a vfork child closes is its own matter.
 pub fn close_elsewhere<T>(fd: c_int, close: impl FnOnce() -> T) -> Result<T> {
-    if !active() {
+    if !active() || in_vfork() {
         return Ok(close());
     }
     if is_own(fd) {
@@ -96,7 +97,7 @@ pub fn close_elsewhere<T>(fd: c_int, close: impl FnOnce() -> T) -> Result<T> {
 
 /// The same for a number that another descriptor takes.
 pub fn replace_elsewhere<T>(fd: c_int, replace: impl FnOnce() -> T) -> Result<T> {
-    if active() {
+    if active() && !in_vfork() {
         if is_own(fd) {
             return Err(BAD);
         }
