@@ -3,7 +3,7 @@
 //! Actions are the process's: their rows are for every thread once the library is active. Masks and waits are a green
 //! thread's; in its handlers and elsewhere the kernel's mask is the truth, and the real functions see to it.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_void};
 
 use eventlet_core::blocking::signal;
 use eventlet_core::runtime::{Green, fork, hub::active, this};
@@ -78,6 +78,25 @@ rows! { Os;
     }
 
     fn sigpending(set: *mut sigset_t) -> c_int { |g| errno::from(signal::pending(g, set)) }
+
+    fn sigaltstack(new: *const libc::stack_t, old: *mut libc::stack_t) -> c_int {
+        match this() {
+            Some(g) if !fork::in_vfork() => errno::from(signal::alternate(g, new, old)),
+            _ => real()(new, old),
+        }
+    }
+
+    #[unchecked = "does not return"] #[also(longjmp, _longjmp)]
+    fn siglongjmp(env: *const c_void, value: c_int) -> () {
+        if let Some(g) = green() { signal::jumps(g, env) }
+        real()(env, value)
+    }
+
+    #[unchecked = "does not return"]
+    fn __longjmp_chk(env: *const c_void, value: c_int) -> () {
+        if let Some(g) = green() { signal::jumps(g, env) }
+        real()(env, value)
+    }
 
     fn pause() -> c_int { |g| errno::from(signal::pause(g)) }
 

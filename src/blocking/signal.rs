@@ -101,7 +101,7 @@ fn install(sig: c_int, handler: usize, flags: c_int, mask: u64) -> Result<usize>
     if handler == ERROR {
         return Err(Errno(libc::EINVAL));
     }
-    let new = Action { handler, flags: flags as usize, mask, restorer: 0 };
+    let new = Action { handler, flags: flags as usize | signal::RESTORER, mask, restorer: 0 };
     action::set(sig, &new).map(|old| old.handler)
 }
 
@@ -129,6 +129,30 @@ pub unsafe fn mask(g: &Green, how: c_int, set: *const sigset_t, old: *mut sigset
         signals::set_mask(g, after);
     }
     Ok(())
+}
+
+/// `sigaltstack`, of a green thread, in its handlers too.
+pub unsafe fn alternate(g: &Green, new: *const libc::stack_t, old: *mut libc::stack_t) -> Result<()> {
+    // SAFETY: the C function's contract.
+    let new = unsafe { new.as_ref() };
+    let here = core::ptr::from_ref(&new) as usize;
+    let before = signals::stack::exchange(g, new, here)?;
+    if !old.is_null() {
+        // SAFETY: as above.
+        unsafe { old.write(before) };
+    }
+    Ok(())
+}
+
+/// `siglongjmp`, before the jump: the mask that `env` holds, if it holds one, is the thread's. In a handler it is the
+/// kernel's mask that the jump changes.
+pub unsafe fn jumps(g: &Green, env: *const core::ffi::c_void) {
+    // SAFETY: a jmp_buf of the x86-64 ABI: eight registers, whether a mask was saved, the mask.
+    let (saved, mask) =
+        unsafe { (env.byte_add(64).cast::<c_int>().read(), env.byte_add(72).cast::<u64>().read()) };
+    if saved != 0 {
+        signals::set_mask(g, mask);
+    }
 }
 
 /// `sigpending`.
@@ -235,7 +259,7 @@ fn duration(time: &timespec) -> Result<Duration> {
 fn from_c(action: &libc::sigaction) -> Action {
     Action {
         handler: action.sa_sigaction,
-        flags: action.sa_flags as usize,
+        flags: action.sa_flags as u32 as usize | signal::RESTORER,
         restorer: 0,
         mask: word(&action.sa_mask),
     }

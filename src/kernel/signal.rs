@@ -33,7 +33,8 @@ pub struct Action {
     pub mask: u64,
 }
 
-const SA_RESTORER: usize = 0x0400_0000;
+/// SA_RESTORER: what libc sets in every action, and shows.
+pub const RESTORER: usize = 0x0400_0000;
 
 global_asm!(
     // Byte for byte glibc's, and with a nop before it: debuggers and unwinders know a signal frame by that.
@@ -62,7 +63,7 @@ impl Action {
     /// The same with a restorer.
     pub fn complete(self) -> Action {
         let restorer = eventlet_restorer as *const () as usize;
-        Action { flags: self.flags | SA_RESTORER, restorer, ..self }
+        Action { flags: self.flags | RESTORER, restorer, ..self }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::kernel::fs::{self, FpControl};
 use crate::kernel::{options, stats};
 
 use super::hub::{self, hub};
-use super::signals;
+use super::signals::{self, stack::Alternate};
 
 /// Where a green thread stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,6 +135,8 @@ pub struct Green {
     pub mask: Cell<u64>,
     /// The signals it waits for in sigwait and its kin.
     pub(super) awaited: Cell<u64>,
+    /// What it gave to sigaltstack.
+    pub(super) alternate: Cell<Alternate>,
     /// What it runs.
     pub task: Task,
     /// Stack: lowest usable address, size that the program asked for, guard size.
@@ -179,6 +181,7 @@ impl Green {
             name: Cell::new([0; 16]),
             mask: Cell::new(0),
             awaited: Cell::new(0),
+            alternate: Cell::new(Alternate::NONE),
             task,
             stack,
         }

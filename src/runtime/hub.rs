@@ -99,8 +99,7 @@ pub fn active() -> bool {
 /// stack pointer has passed the handler's frame, and it is lowered here.
 #[cold]
 pub(super) fn bypassed(green: &Green) -> bool {
-    let frame = green.bypass.get();
-    if signals::handler_alive(frame) {
+    if signals::handler_alive(green) {
         return true;
     }
     green.bypass.set(0);

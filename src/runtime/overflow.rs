@@ -1,20 +1,14 @@
 //! A thread that overflows its stack: said in one line, then the process dies as it would have natively.
 //!
-//! The guard's SIGSEGV can be handled on another stack alone, so the hub's kernel thread has an alternate one, ours.
-//! What is no overflow, and what comes after the line, is the matter of the program's own action for SIGSEGV: see
+//! The guard's SIGSEGV can be handled on another stack alone: see [`super::signals::stack`]. What is no overflow, and what comes after the line, is the matter of the program's own action for SIGSEGV: see
 //! [`super::signals`], whose wrapper asks here first.
 //!
 //! Safety: called in signal handlers, anywhere: it reads published data and makes system calls.
 
-use core::ffi::c_void;
-
 use crate::data::stack;
-use crate::kernel::{Result, log};
+use crate::kernel::log;
 
 use super::identity;
-
-/// Bytes of the alternate stack: the kernel's frame, the line, and handlers of the program that ask for SA_ONSTACK.
-const ALTERNATE: usize = 128 << 10;
 
 /// Who overflowed.
 #[derive(Clone, Copy, Debug)]
@@ -37,17 +31,4 @@ pub fn report(address: usize) -> bool {
     let Some(Overflow { tid, size }) = is_overflow(address) else { return false };
     log::warn(format_args!("thread {tid} has overflowed its stack of {} KiB", size >> 10));
     true
-}
-
-/// Gives the calling kernel thread its alternate stack. Once, on the hub's thread.
-pub fn install() -> Result<()> {
-    const FLAGS: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
-    let rights = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new mapping, which becomes the alternate stack for ever.
-    unsafe {
-        let memory = crate::syscall!(libc::SYS_mmap, 0, ALTERNATE, rights, FLAGS, -1, 0)?;
-        let stack = libc::stack_t { ss_sp: memory as *mut c_void, ss_flags: 0, ss_size: ALTERNATE };
-        crate::syscall!(libc::SYS_sigaltstack, &raw const stack, 0)?;
-    }
-    Ok(())
 }

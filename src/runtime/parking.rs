@@ -22,7 +22,7 @@ use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 use crate::data::Deadline;
-use crate::data::list::List;
+use crate::data::list::{List, Node};
 
 use super::green::{Green, Wait, Wake, this};
 use super::hub::{active, unpark};
@@ -147,6 +147,19 @@ pub fn leave(green: &Green) -> bool {
         inbox::drain();
     }
     linked
+}
+
+/// Takes all nodes of `green`, which has left its wait by longjmp, out of the queues they are in.
+pub(super) fn abandon(green: &Green) {
+    let list = green.node.list() as usize;
+    let table = &raw const TABLE as usize;
+    if (table..table + size_of_val(&TABLE)).contains(&list) {
+        leave(green);
+    } else {
+        green.node.unlink();
+    }
+    // SAFETY: the running thread's own nodes, and it waits no more.
+    unsafe { (*green.nodes.get()).iter().for_each(Node::unlink) };
 }
 
 /// Wakes up to `count` waiters of `address`, oldest first; how many there were. Anybody may call it, after writing

@@ -22,7 +22,7 @@ use crate::syscall;
 
 use super::green::{Coroutine, Green, State, Task, Wait, Wake};
 use super::hub::{hub, unpark};
-use super::{entry, fork, identity, inbox, overflow, parking, preempt, signals};
+use super::{entry, fork, identity, inbox, parking, preempt, signals};
 
 /// The stack of a new thread.
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +80,7 @@ fn activate() -> bool {
     let known = if identity::built() { Ok(()) } else { identity::build() };
     let answer = known.and_then(|()| {
         hub().activate(tid.unwrap_or(0) as i32).map_err(|_| "the poller could not be made")?;
-        overflow::install().map_err(|_| "no alternate stack for overflow reports")?;
-        signals::activate();
+        signals::activate().map_err(|_| "no alternate stack for overflow reports")?;
         preempt::start().map_err(|_| "the preemption helper could not be started")
     });
     match answer {

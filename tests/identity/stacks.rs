@@ -9,7 +9,7 @@ use corosensei::stack::Stack;
 use eventlet_core::data::stack::{self, StackSlot};
 use eventlet_core::kernel::options::{self, fault};
 use eventlet_core::kernel::{Errno, clock, real::real};
-use eventlet_core::runtime::{identity, overflow, signals};
+use eventlet_core::runtime::{hub, identity, signals};
 
 use crate::Case;
 use crate::driver::{dying, run};
@@ -205,9 +205,13 @@ fn handle(flags: c_int) {
     }
 }
 
-fn overflow() {
-    overflow::install().expect("an alternate stack");
+fn take_signals() {
+    signals::stack::install(&hub().first).expect("an alternate stack");
     signals::action::wrap_all();
+}
+
+fn overflow() {
+    take_signals();
     run(deep, usize::MAX);
 }
 
@@ -217,8 +221,7 @@ fn fault() {
         unsafe { core::hint::black_box(8 as *mut u8).write_volatile(1) };
         ptr::null_mut()
     }
-    overflow::install().expect("an alternate stack");
-    signals::action::wrap_all();
+    take_signals();
     run(write, 0);
 }
 

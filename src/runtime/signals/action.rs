@@ -21,7 +21,7 @@ use super::wrapper::wrapper;
 /// glibc's own (SIGCANCEL, SIGSETXID): the program cannot reach them, and we leave them alone.
 const GLIBC: [c_int; 2] = [32, 33];
 /// What the wrapper needs for itself, and the program may have wanted otherwise.
-const OURS: usize = (libc::SA_SIGINFO | libc::SA_RESETHAND | libc::SA_ONSTACK) as usize;
+const OURS: usize = (libc::SA_SIGINFO | libc::SA_RESETHAND | libc::SA_ONSTACK) as usize | signal::RESTORER;
 
 struct Entry {
     /// Odd while a write is under way.
@@ -152,7 +152,7 @@ fn for_kernel(sig: c_int, new: &Action) -> Action {
     if !new.is_handler() && sig != libc::SIGSEGV {
         return *new;
     }
-    let mut flags = (new.flags | libc::SA_SIGINFO as usize) & !(libc::SA_RESETHAND as usize);
+    let mut flags = new.flags & !OURS | libc::SA_SIGINFO as usize;
     if sig == libc::SIGSEGV {
         flags |= libc::SA_ONSTACK as usize;
     }

@@ -15,6 +15,7 @@
 //! | [`action`] | what the program wants done |
 //! | [`wrapper`] | what the kernel calls |
 //! | [`queue`] | signals that wait for their thread |
+//! | [`stack`] | alternate stacks |
 //! | [`mask`] | each thread's mask and the kernel's |
 //! | [`wait`] | sigwait and its kin |
 //!
@@ -25,6 +26,7 @@
 pub mod action;
 pub(super) mod mask;
 mod queue;
+pub mod stack;
 mod wait;
 mod wrapper;
 
@@ -37,7 +39,7 @@ use crate::kernel::signal::{self, bit};
 
 use super::green::{Green, State, Wake, this};
 use super::hub::{hub, unpark};
-use super::inbox;
+use super::{inbox, parking};
 
 pub use wait::wait;
 pub(super) use wait::{TOKEN, arrived};
@@ -49,10 +51,12 @@ fn reroute() {
     ROUTE.store(true, Ordering::Release);
 }
 
-/// Takes over the handlers that were installed while dormant, and the first thread's mask.
-pub(super) fn activate() {
+/// Takes over the handlers that were installed while dormant, and the first thread's mask and alternate stack.
+pub(super) fn activate() -> Result<()> {
+    stack::install(&hub().first)?;
     mask::activate(&hub().first);
     action::wrap_all();
+    Ok(())
 }
 
 /// Whether any signal waits for a thread.
@@ -216,14 +220,19 @@ pub(super) fn forked() {
     queue::drop_where(|_| true);
     wait::forked();
     action::unwrap_all();
+    if let Some(green) = this() {
+        stack::forked(green);
+    }
 }
 
-/// Whether the handler whose frame is recorded in a bypass still runs.
-pub(super) fn handler_alive(bypass: usize) -> bool {
-    wrapper::handler_alive(bypass)
+/// Whether the handler whose frame is recorded in the bypass of `green`, which is on the processor, still runs.
+pub(super) fn handler_alive(green: &Green) -> bool {
+    wrapper::handler_alive(green)
 }
 
-/// The running thread has left a handler by longjmp: the mask stays as the handler or the jump set it.
+/// The running thread has left a handler by longjmp: the mask stays as the handler or the jump set it, and the wait
+/// that the handler interrupted is over.
 pub(super) fn handler_left(green: &Green) {
     mask::adopt(green, signal::mask());
+    parking::abandon(green);
 }

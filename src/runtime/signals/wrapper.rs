@@ -2,8 +2,8 @@
 //! thread or on a foreign one, and either calls the handler in place or lets the signal wait for its thread.
 //!
 //! In place means: on the stack it was called on, with the thread's bypass up, so that nothing in the handler parks. The
-//! bypass holds the address of the signal frame (its lowest bit: on the alternate stack) of the outermost handler. A
-//! handler that is left by longjmp cannot lower it: that it is gone shows when the stack pointer has passed its frame.
+//! bypass holds the address of the outermost handler's frame. A handler that is left by longjmp cannot lower it: that
+//! it is gone shows when the stack pointer has passed its frame.
 //!
 //! Safety: raw system calls and atomics only, no errno, no lock that the interrupted code may hold. The handler is
 //! called with the kernel's own arguments.
@@ -20,7 +20,7 @@ use crate::runtime::hub::hub;
 use crate::runtime::{inbox, overflow};
 use crate::syscall;
 
-use super::{action, mask, queue};
+use super::{action, mask, queue, stack};
 
 /// The signal that [`resend`] is sending: it has found its thread.
 static RESENT: AtomicI32 = AtomicI32::new(0);
@@ -33,7 +33,7 @@ pub(super) extern "C" fn wrapper(sig: c_int, info: *mut siginfo_t, context: *mut
     let (info, context) = unsafe { (&*info, &mut *context.cast::<ucontext_t>()) };
     match this() {
         // A foreign thread, which the kernel chose.
-        None => act(sig, info, context),
+        None => act(sig, info, context, &action::wanted(sig), None),
         Some(green) => match whose(green, sig, info) {
             Whose::Here => in_place(green, sig, info, context),
             Whose::Process => wait(sig, info, core::ptr::null()),
@@ -96,18 +96,17 @@ fn is_from_here(info: &siginfo_t) -> bool {
 
 /// Calls the handler with the bypass of `green` up.
 fn in_place(green: &Green, sig: c_int, info: &siginfo_t, context: &mut ucontext_t) {
-    let alternate =
-        context.uc_stack.ss_sp as usize..context.uc_stack.ss_sp as usize + context.uc_stack.ss_size;
     let interrupted = context.uc_mcontext.gregs[libc::REG_RSP as usize] as usize;
-    let outer = green.bypass.get();
-    let nested = outer != 0 && alive(outer, interrupted, || alternate.contains(&interrupted));
-    if nested {
-        return act(sig, info, context);
+    let wanted = action::wanted(sig);
+    let moves = wanted.flags & libc::SA_ONSTACK as usize != 0;
+    let top = if moves { stack::top(green, interrupted) } else { None };
+    if green.bypass.get() != 0 && alive(green, interrupted) {
+        return act(sig, info, context, &wanted, top);
     }
-    let frame = core::ptr::from_mut(context) as usize;
     let before = kernel_mask(context);
-    green.bypass.set(frame | alternate.contains(&frame) as usize);
-    act(sig, info, context);
+    // A word below the top: inside the stack, and above what the handler uses.
+    green.bypass.set(top.map_or(core::ptr::from_mut(context) as usize, |top| top - 8));
+    act(sig, info, context, &wanted, top);
     green.bypass.set(0);
     // A handler may change the mask that its return brings back.
     if kernel_mask(context) != before {
@@ -120,9 +119,8 @@ fn kernel_mask(context: &ucontext_t) -> u64 {
     unsafe { (&raw const context.uc_sigmask).cast::<u64>().read() }
 }
 
-/// Does with `sig` what the program wants.
-fn act(sig: c_int, info: &siginfo_t, context: &mut ucontext_t) {
-    let wanted = action::wanted(sig);
+/// Does with `sig` what the program wants, at the stack address `top` if it says one.
+fn act(sig: c_int, info: &siginfo_t, context: &mut ucontext_t, wanted: &signal::Action, top: Option<usize>) {
     // SAFETY: a fault has an address in its siginfo.
     let overflow =
         sig == libc::SIGSEGV && is_fault(sig, info) && overflow::report(unsafe { info.si_addr() } as usize);
@@ -133,10 +131,16 @@ fn act(sig: c_int, info: &siginfo_t, context: &mut ucontext_t) {
     if wanted.flags & libc::SA_RESETHAND as usize != 0 {
         action::reset(sig);
     }
+    let context = core::ptr::from_mut(context).cast();
     type Handler = extern "C" fn(c_int, *const siginfo_t, *mut c_void);
-    // SAFETY: a signal handler of the program; the kernel too gives all three arguments to every handler.
-    let handler = unsafe { core::mem::transmute::<usize, Handler>(wanted.handler) };
-    handler(sig, info, core::ptr::from_mut(context).cast());
+    // SAFETY: a signal handler of the program; the kernel too gives all three arguments to every handler. On the
+    // alternate stack nobody stands.
+    unsafe {
+        match top {
+            Some(top) => stack::call_at(sig, info, context, wanted.handler, top),
+            None => core::mem::transmute::<usize, Handler>(wanted.handler)(sig, info, context),
+        }
+    }
 }
 
 /// No handler: the action was changed a moment ago, or it is SIGSEGV, which always has the wrapper. A faulting
@@ -152,28 +156,24 @@ fn by_default(sig: c_int, info: &siginfo_t, wanted: usize) {
     }
 }
 
-/// Whether the handler whose frame `bypass` says still runs, seen from `stack`.
-fn alive(bypass: usize, stack: usize, on_alternate: impl FnOnce() -> bool) -> bool {
-    let frame = bypass & !1;
-    if bypass < FRAMES {
-        true
-    } else if bypass & 1 != 0 {
-        stack < frame && on_alternate()
-    } else {
-        // A handler of the alternate stack may have interrupted one of the thread's own.
-        stack < frame || on_alternate()
+/// Whether the handler whose frame the bypass of `green` says still runs, seen from the stack address `here`.
+fn alive(green: &Green, here: usize) -> bool {
+    let frame = green.bypass.get();
+    if frame < FRAMES {
+        return true;
+    }
+    match (stack::alternate_at(green, frame), stack::alternate_at(green, here)) {
+        (None, None) => here < frame,
+        // A handler of the alternate stack has interrupted one of the thread's own.
+        (None, Some(_)) => true,
+        (Some(alternate), _) => alternate.contains(&here) && here < frame,
     }
 }
 
-/// Whether the handler whose frame `bypass` says still runs.
-pub(super) fn handler_alive(bypass: usize) -> bool {
-    let stack: usize;
+/// [`alive`], seen from here.
+pub(super) fn handler_alive(green: &Green) -> bool {
+    let here: usize;
     // SAFETY: reads the stack pointer.
-    unsafe { asm!("mov {}, rsp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
-    alive(bypass, stack, || {
-        let mut now = libc::stack_t { ss_sp: core::ptr::null_mut(), ss_flags: 0, ss_size: 0 };
-        // SAFETY: asks the kernel; `now` is room for the answer.
-        let _ = unsafe { syscall!(libc::SYS_sigaltstack, core::ptr::null::<u8>(), &mut now) };
-        now.ss_flags & libc::SS_ONSTACK != 0
-    })
+    unsafe { asm!("mov {}, rsp", out(reg) here, options(nomem, nostack, preserves_flags)) };
+    alive(green, here)
 }
