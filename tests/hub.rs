@@ -7,10 +7,12 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use eventlet_core::blocking::lock::Until;
+use eventlet_core::blocking::thread;
 use eventlet_core::data::Deadline;
 use eventlet_core::kernel::{fs, real, stats};
 use eventlet_core::runtime::green::State;
-use eventlet_core::runtime::spawn::{Plan, Stack, ready, reap, spawn};
+use eventlet_core::runtime::spawn::{Plan, Stack, ready, spawn};
 use eventlet_core::runtime::{Green, Wait, Wake, current, hub, parking, this};
 
 fn start(start: extern "C" fn(*mut c_void) -> *mut c_void, arg: usize) -> &'static Green {
@@ -27,15 +29,7 @@ fn start(start: extern "C" fn(*mut c_void) -> *mut c_void, arg: usize) -> &'stat
 }
 
 fn join(green: &'static Green) -> usize {
-    let me = this().expect("on the hub");
-    while green.state() != State::Finished {
-        green.joiners.push_back(&me.node, me);
-        me.park(&Wait::opaque("join"), Deadline::NEVER);
-        me.node.unlink();
-    }
-    let result = green.result.get() as usize;
-    reap(green);
-    result
+    thread::join(this(), green, Until::NEVER).expect("joined") as usize
 }
 
 struct Trace(RefCell<Vec<usize>>);

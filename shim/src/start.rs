@@ -13,9 +13,10 @@ use core::ffi::{c_char, c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
+use eventlet_core::blocking::{create, thread};
 use eventlet_core::kernel::{fs, log, options, real, stats};
 use eventlet_core::runtime::entry::{self, Main};
-use eventlet_core::runtime::{fork, spawn};
+use eventlet_core::runtime::{fork, spawn, this};
 
 use crate::foreign;
 use crate::interpose::{next, rows};
@@ -38,6 +39,7 @@ fn start() {
             fs::init();
             // SAFETY: the function is for the child of a fork, whoever forks.
             unsafe { libc::pthread_atfork(None, None, Some(fork::child)) };
+            create::install_find(next(c"_dl_find_object"));
             table::patch_all();
         }
         Err(missing) => log::note(format_args!("inert: this libc has no {missing}")),
@@ -81,6 +83,9 @@ unsafe extern "C" fn first_thread(argc: c_int, argv: *mut *mut c_char, env: *mut
 }
 
 fn leaves(value: *mut c_void) {
+    if let Some(g) = this() {
+        thread::exiting(g);
+    }
     if fs::get() == FIRST.load(Ordering::Relaxed) {
         VALUE.store(value, Ordering::Relaxed);
     }

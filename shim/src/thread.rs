@@ -1,18 +1,176 @@
-//! Group thread: threads and locks.
+//! Group thread: threads by their `pthread_t`, what they yield and how they are called.
 
-use core::ffi::{c_int, c_long};
+use core::ffi::{c_char, c_int, c_long, c_ulong, c_void};
 
-use eventlet_core::blocking::lock::futex;
+use eventlet_core::blocking::lock::{Until, check_clock, futex};
+use eventlet_core::blocking::{create, thread};
+use eventlet_core::kernel::Result;
 use eventlet_core::kernel::syscall::{check, raw6};
+use eventlet_core::runtime::{Green, hub, spawn, this};
+use libc::{CLOCK_REALTIME, clockid_t, pthread_attr_t, pthread_t, size_t, timespec};
 
 use crate::errno;
 use crate::interpose::rows;
+use crate::table::patched;
+
+/// The green thread behind a `pthread_t`.
+pub fn target(thread: pthread_t) -> Option<&'static Green> {
+    // SAFETY: the program's `pthread_t`, under the contract of the call that it gives it to.
+    if hub::active() { unsafe { Green::of(thread as usize) } } else { None }
+}
+
+/// Stores a joined thread's result where the program wants it.
+unsafe fn joined(value: *mut *mut c_void, result: Result<*mut c_void>) -> c_int {
+    errno::code(result.map(|result| {
+        if !value.is_null() {
+            // SAFETY: the program's pointer.
+            unsafe { *value = result };
+        }
+    }))
+}
+
+/// Joins any thread: green or foreign target, green or foreign caller.
+unsafe fn join(g: Option<&Green>, of: pthread_t, value: *mut *mut c_void, until: Until) -> Option<c_int> {
+    let Some(target) = target(of) else {
+        let g = g?;
+        // SAFETY: the C contract of a join.
+        let attempt = || unsafe { rows::pthread_tryjoin_np::real()(of, value) };
+        return Some(errno::code(thread::join_foreign(g, until, attempt)));
+    };
+    // SAFETY: as above.
+    Some(unsafe { joined(value, thread::join(g, target, until)) })
+}
 
 rows! { Thread;
+    #[unchecked = "the start routine is no option here"]
+    fn pthread_create(
+        thread: *mut pthread_t, attributes: *const pthread_attr_t, start: extern "C" fn(*mut c_void) -> *mut c_void,
+        arg: *mut c_void
+    ) -> c_int {
+        if !patched(Group::Thread) {
+            return real()(thread, attributes, start, arg);
+        }
+        match create::plan(attributes, start, arg) {
+            Some(plan) => errno::code(spawn::spawn(&plan).map(|made| *thread = made as pthread_t)),
+            None => real()(thread, attributes, start, arg),
+        }
+    }
+
+    #[deep]
+    fn pthread_join(thread: pthread_t, value: *mut *mut c_void) -> c_int {
+        join(green(), thread, value, Until::NEVER).unwrap_or_else(|| real()(thread, value))
+    }
+
+    #[unchecked = "not declared"]
+    fn pthread_tryjoin_np(thread: pthread_t, value: *mut *mut c_void) -> c_int {
+        match target(thread) {
+            Some(target) => joined(value, thread::try_join(green(), target)),
+            None => real()(thread, value),
+        }
+    }
+
+    #[unchecked = "not declared"]
+    fn pthread_timedjoin_np(thread: pthread_t, value: *mut *mut c_void, time: *const timespec) -> c_int {
+        if time.is_null() {
+            return super::pthread_join::body(thread, value);
+        }
+        match Until::at(CLOCK_REALTIME, time) {
+            Ok(until) => join(green(), thread, value, until),
+            Err(_) => None,
+        }
+        .unwrap_or_else(|| real()(thread, value, time))
+    }
+
+    #[unchecked = "not declared"]
+    fn pthread_clockjoin_np(
+        thread: pthread_t, value: *mut *mut c_void, clock: clockid_t, time: *const timespec
+    ) -> c_int {
+        if check_clock(clock).is_ok() && time.is_null() {
+            return super::pthread_join::body(thread, value);
+        }
+        match Until::at(clock, time) {
+            Ok(until) => join(green(), thread, value, until),
+            Err(_) => None,
+        }
+        .unwrap_or_else(|| real()(thread, value, clock, time))
+    }
+
+    fn pthread_detach(thread: pthread_t) -> c_int {
+        match target(thread) {
+            Some(target) => errno::code(thread::detach(target)),
+            None => real()(thread),
+        }
+    }
+
+    #[unchecked = "not declared"]
+    fn pthread_cancel(thread: pthread_t) -> c_int {
+        match target(thread) {
+            Some(target) if !this().is_some_and(|g| core::ptr::eq(g, target)) => errno::code(thread::cancel(target)),
+            own => {
+                let answer = real()(thread);
+                if let Some(g) = own {
+                    thread::look_at_cancel(g);
+                }
+                answer
+            }
+        }
+    }
+
+    #[unchecked = "not declared"]
+    fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int {
+        let answer = real()(state, old);
+        if let Some(g) = this() {
+            thread::look_at_cancel(g);
+        }
+        answer
+    }
+
+    #[unchecked = "not declared"]
+    fn pthread_testcancel() -> () {
+        if let Some(g) = this() && g.cancelled.get() {
+            thread::exiting(g);
+        }
+        real()()
+    }
+
+    fn pthread_getattr_np(thread: pthread_t, attributes: *mut pthread_attr_t) -> c_int {
+        match target(thread) {
+            Some(target) if !target.is_first() => errno::code(thread::attributes(target, attributes)),
+            _ => real()(thread, attributes),
+        }
+    }
+
+    fn pthread_setname_np(thread: pthread_t, name: *const c_char) -> c_int {
+        match target(thread) {
+            Some(target) if !target.is_first() => errno::code(thread::set_name(target, name)),
+            _ => real()(thread, name),
+        }
+    }
+
+    fn pthread_getname_np(thread: pthread_t, name: *mut c_char, room: size_t) -> c_int {
+        match target(thread) {
+            Some(target) if !target.is_first() => errno::code(thread::name(target, name, room)),
+            _ => real()(thread, name, room),
+        }
+    }
+
+    /// The name of the calling thread is its own; the rest belongs to the process.
+    #[unchecked = "variadic"]
+    fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int {
+        match (option, this()) {
+            (libc::PR_SET_NAME, Some(g)) if !g.is_first() => errno::from(thread::set_name_cut(g, a as *const c_char)),
+            (libc::PR_GET_NAME, Some(g)) if !g.is_first() => errno::from(thread::name(g, a as *mut c_char, 16)),
+            _ => real()(option, a, b, c, d),
+        }
+    }
+
     #[also(__sched_yield)]
     fn sched_yield() -> c_int { |g| { g.yield_now(); 0 } }
 
-    fn gettid() -> libc::pid_t { |g| g.tid.get() }
+    #[optional] #[unchecked = "not declared"]
+    fn pthread_yield() -> c_int { super::sched_yield::body() }
+
+    fn gettid() -> libc::pid_t { this().map_or_else(|| real()(), |g| g.tid.get()) }
 
     /// Raw for everybody but for what belongs to threads: it also works before the constructor has run.
     #[unchecked = "variadic"]

@@ -1,6 +1,7 @@
 //! Floor 3: the semantics of each call that can wait.
 
 pub mod connection;
+pub mod create;
 pub mod epoll;
 pub mod io;
 pub mod kind;
@@ -12,5 +13,6 @@ pub mod select;
 pub mod signal;
 pub mod sleep;
 pub mod socket;
+pub mod thread;
 pub mod turn;
 pub mod vector;

@@ -2,8 +2,9 @@
 //!
 //! Safety: `getenv` is called before any green thread exists.
 
-use core::ffi::CStr;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::ffi::{CStr, c_char};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use super::log;
 
@@ -38,6 +39,29 @@ impl Switch {
     }
 }
 
+/// One text option. Its value is fixed after [`load`].
+#[derive(Debug)]
+pub struct Text {
+    variable: &'static CStr,
+    value: AtomicPtr<c_char>,
+}
+
+impl Text {
+    const fn new(variable: &'static CStr) -> Text {
+        Text { variable, value: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Its value, empty by default.
+    pub fn get(&self) -> &'static [u8] {
+        let value = self.value.load(Ordering::Relaxed);
+        if value.is_null() {
+            return &[];
+        }
+        // SAFETY: getenv gave a NUL-terminated string; the environment block stays.
+        unsafe { CStr::from_ptr(value) }.to_bytes()
+    }
+}
+
 /// EVENTLET_PREEMPT
 pub static PREEMPT: Switch =
     Switch::new(c"EVENTLET_PREEMPT", 1, "0: never preempt a thread that hogs the hub");
@@ -62,6 +86,9 @@ pub static STATS: Switch = Switch::new(c"EVENTLET_STATS", 0, "1: print the count
 pub static FAULT: Switch =
     Switch::new(c"EVENTLET_FAULT", 0, "test hooks that make a part fail; see src/kernel/options.rs");
 
+/// EVENTLET_NATIVE: objects (beginnings of file names, between commas) whose threads stay real, beside the known ones.
+pub static NATIVE: Text = Text::new(c"EVENTLET_NATIVE");
+
 /// Bits of [`FAULT`].
 pub mod fault {
     /// The self-check of glibc's thread layout fails.
@@ -79,6 +106,8 @@ pub static ALL: [&Switch; 6] = [&PREEMPT, &STACK_SIZE, &LOG, &DETECT, &STATS, &F
 
 /// Reads the environment. A value that is no number is reported and ignored.
 pub fn load() {
+    // SAFETY: the name is NUL-terminated; nobody changes the environment during start-up.
+    NATIVE.value.store(unsafe { libc::getenv(NATIVE.variable.as_ptr()) }, Ordering::Relaxed);
     for option in ALL {
         // SAFETY: the name is NUL-terminated; nobody changes the environment during start-up.
         let value = unsafe { libc::getenv(option.variable.as_ptr()) };

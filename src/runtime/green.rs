@@ -9,17 +9,17 @@
 //! Green thread 0 is the process's first thread: it has no coroutine, its TLS block is glibc's own, and its `park`
 //! runs the hub's loop. Every other one is a corosensei coroutine that the loop resumes.
 //!
-//! Safety: but for `link` (the inbox) all fields are touched on the hub's kernel thread alone, by the running green
+//! Safety: but for `link` (the inbox) and `ended` all fields are touched on the hub's kernel thread alone, by the running green
 //! thread or by the hub; so `Cell`s do. A `Green` never moves; it dies when its slot is recycled, after it has ended
 //! and was joined or detached.
 
 use core::cell::{Cell, UnsafeCell};
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use crate::data::Deadline;
-use crate::data::list::{List, Node};
+use crate::data::list::Node;
 use crate::data::timers::Timer;
 use crate::kernel::fs::{self, FpControl};
 use crate::kernel::{options, stats};
@@ -55,6 +55,21 @@ pub enum Wake {
     Cancelled,
     /// The descriptor was closed under the waiter: EBADF.
     Closed,
+}
+
+/// Who takes a thread's result, and with it what is left of the thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Joiner {
+    /// Nobody yet.
+    None,
+    /// This green thread, which waits for its end.
+    Green(*const Green),
+    /// A foreign thread, which waits for its end.
+    Foreign,
+    /// Nobody ever will.
+    Detached,
+    /// It is done: the thread is no more.
+    Joined,
 }
 
 /// What a parked thread waits for: said at every park, for the lost-wake-up detector and for reports.
@@ -109,7 +124,7 @@ pub struct Green {
     pub(super) bypass: Cell<usize>,
     /// Its place in the hub's list of all threads.
     pub(super) all: Node<Green>,
-    /// The inbox's link and mark; the only fields a foreign thread writes.
+    /// The inbox's link and mark.
     pub(super) link: AtomicPtr<Green>,
     pub(super) inboxed: AtomicBool,
     /// May it be switched away from wherever it stands? Not for threads of `eventlet_spawn`.
@@ -121,10 +136,12 @@ pub struct Green {
     pub nodes: UnsafeCell<Vec<Node<Green>>>,
     /// Cancellation was asked for and is enabled: the next cancellation point acts on it.
     pub cancelled: Cell<bool>,
+    /// It acts on a cancellation or has called pthread_exit: nothing cancels it any more.
+    pub exiting: Cell<bool>,
     /// Who joins it.
-    pub joiners: List<Green>,
-    /// Nobody will join it.
-    pub detached: Cell<bool>,
+    pub joiner: Cell<Joiner>,
+    /// 1 once it has ended. Green joiners park on it, foreign ones wait on it in the kernel.
+    pub ended: AtomicU32,
     /// What it returned or gave to pthread_exit.
     pub result: Cell<*mut core::ffi::c_void>,
     /// The tid that the program sees.
@@ -146,7 +163,7 @@ pub struct Green {
 /// The `bypass` of green thread 0 while it runs the hub's loop.
 pub(super) const HUB: usize = 1;
 
-// SAFETY: foreign threads touch `link` and `inboxed` alone, which are atomic (file header).
+// SAFETY: foreign threads touch `link`, `inboxed` and `ended` alone, which are atomic (file header).
 unsafe impl Sync for Green {}
 
 extern "C" fn no_start(_: *mut core::ffi::c_void) -> *mut core::ffi::c_void {
@@ -174,8 +191,9 @@ impl Green {
             node: Node::new(),
             nodes: UnsafeCell::new(Vec::new()),
             cancelled: Cell::new(false),
-            joiners: List::new(),
-            detached: Cell::new(false),
+            exiting: Cell::new(false),
+            joiner: Cell::new(Joiner::None),
+            ended: AtomicU32::new(0),
             result: Cell::new(ptr::null_mut()),
             tid: Cell::new(0),
             name: Cell::new([0; 16]),
@@ -206,10 +224,10 @@ impl Green {
         self.timer.forget();
         self.all.forget();
         self.node.forget();
-        self.joiners.forget();
+        self.joiner.set(Joiner::None);
+        self.ended.store(0, Ordering::Relaxed);
         self.inboxed.store(false, Ordering::Relaxed);
         self.cancelled.set(false);
-        self.detached.set(false);
         self.awaited.set(0);
     }
 

@@ -28,7 +28,7 @@ use crate::kernel::{clock, stats};
 use super::green::{self, Green, State, Wake};
 use super::inbox;
 use super::poller::Poller;
-use super::{descriptors, identity, parking, preempt, signals, spawn};
+use super::{descriptors, errand, identity, parking, preempt, signals, spawn};
 
 /// Switches after which the poller is asked even when more is runnable.
 const SWITCHES_PER_POLL: u32 = 64;
@@ -332,7 +332,7 @@ impl Hub {
         inbox::drain();
         parking::wake_posted();
         descriptors::sweep();
-        spawn::take_orders();
+        errand::take();
         signals::route();
         let idle = self.queued.get() == 0;
         let recent = || clock::cycles().wrapping_sub(self.polled_at.get()) < CYCLES_PER_POLL;

@@ -6,6 +6,7 @@
 
 pub mod descriptors;
 pub mod entry;
+pub mod errand;
 pub mod fork;
 pub mod green;
 pub mod hub;

@@ -1,17 +1,15 @@
 //! The life of a green thread: made, run, ended, reaped. And activation: the first `pthread_create` that asks for one
 //! builds identity, hub, poller and preemption; before it the library is dormant.
 //!
-//! A thread that has ended keeps its slot until it is joined, or until it has ended if it is detached; then the slot,
+//! A thread that has ended keeps its slot until it is joined, or gives it up at once if it is detached; then the slot,
 //! TLS block included, waits for the next thread.
 //!
 //! Safety: a [`Green`] lies in its own slot, between stack and TLS block. It is written before the thread is admitted
 //! and stays until the slot is taken again, so a pointer to it is good as long as C allows its `pthread_t` to be used.
-//! Orders of foreign threads lie on their stacks; they wait there until the hub has answered.
 
-use core::cell::{Cell, UnsafeCell};
 use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use corosensei::stack::Stack as _;
 
@@ -20,9 +18,9 @@ use crate::data::stack::{self, StackSlot};
 use crate::kernel::{Result, fs, log};
 use crate::syscall;
 
-use super::green::{Coroutine, Green, State, Task, Wait, Wake};
+use super::green::{Coroutine, Green, Joiner, State, Task, Wait, Wake};
 use super::hub::{hub, unpark};
-use super::{entry, fork, identity, inbox, parking, preempt, signals};
+use super::{entry, errand, fork, identity, parking, preempt, signals};
 
 /// The stack of a new thread.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +98,7 @@ fn activate() -> bool {
 /// Makes a green thread and puts it at the back of the run queue; its `pthread_t`. EAGAIN: no memory for its stack.
 /// Only when [`ready`]; on a foreign thread it waits until the hub has done it.
 pub fn spawn(plan: &Plan) -> Result<usize> {
-    if super::this().is_some() { make(plan).map(Green::tcb) } else { order(plan) }
+    errand::on_hub(|| make(plan).map(Green::tcb))
 }
 
 fn make(plan: &Plan) -> Result<&'static Green> {
@@ -128,7 +126,7 @@ fn make(plan: &Plan) -> Result<&'static Green> {
         &*place
     };
     green.tid.set(identity::tid(tcb));
-    green.detached.set(plan.detached);
+    green.joiner.set(if plan.detached { Joiner::Detached } else { Joiner::None });
     green.mask.set(plan.mask);
     green.fp.set(fs::FpControl::read());
     // SAFETY: the block was made just now and nobody runs on it.
@@ -158,37 +156,39 @@ fn body(green: &'static Green) {
 /// The coroutine of `green` has returned. On the hub's `%fs`.
 pub(super) fn ended(green: &'static Green) {
     green.state.set(State::Finished);
-    wake_joiners(green);
-    if green.detached.get() {
-        reap(green);
-    }
+    tell_joiner(green);
     if hub().live() == 0 && FIRST_ENDED.load(Ordering::Relaxed) {
         unpark(&hub().first, Wake::Ready);
     }
 }
 
-fn wake_joiners(green: &Green) {
-    while let Some(joiner) = green.joiners.pop_front() {
-        // SAFETY: a linked joiner is parked, so alive.
-        unpark(unsafe { &*joiner.owner() }, Wake::Ready);
+fn tell_joiner(green: &'static Green) {
+    green.ended.store(1, Ordering::Release);
+    match green.joiner.get() {
+        Joiner::Green(joiner) => {
+            // SAFETY: it is parked for us, so alive.
+            unpark(unsafe { &*joiner }, Wake::Ready);
+        }
+        Joiner::Foreign => {
+            let (word, wake) = (&green.ended, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG);
+            // SAFETY: it waits at this word of ours.
+            let _ = unsafe { syscall!(libc::SYS_futex, word, wake, 1) };
+        }
+        Joiner::Detached => reap(green),
+        Joiner::None | Joiner::Joined => {}
     }
 }
 
 /// In a fork child: dormant again.
 pub(super) fn forked() {
     let _ = MODE.compare_exchange(GREEN, DORMANT, Ordering::Relaxed, Ordering::Relaxed);
-    ORDERS.store(ptr::null_mut(), Ordering::Relaxed);
     FIRST_ENDED.store(false, Ordering::Relaxed);
-}
-
-/// Whether `green` has ended and can be joined. The first thread has when it has left main by pthread_exit.
-pub fn has_ended(green: &Green) -> bool {
-    green.state() == State::Finished || green.is_first() && FIRST_ENDED.load(Ordering::Relaxed)
 }
 
 /// Gives the slot of a finished thread back: after join, or at the end of a detached one. The first thread has none.
 pub fn reap(green: &'static Green) {
-    debug_assert!(has_ended(green));
+    debug_assert!(green.ended.load(Ordering::Relaxed) != 0);
+    green.joiner.set(Joiner::Joined);
     if green.is_first() {
         return;
     }
@@ -209,8 +209,8 @@ pub fn outlive_all(result: *mut c_void) {
     identity::finish_first();
     first.result.set(result);
     FIRST_ENDED.store(true, Ordering::Relaxed);
-    wake_joiners(first);
     signals::leave(first);
+    tell_joiner(first);
     let wait = Wait {
         interruptible: false,
         cancellable: false,
@@ -219,70 +219,5 @@ pub fn outlive_all(result: *mut c_void) {
     };
     while hub().live() > 0 {
         first.park(&wait, Deadline::NEVER);
-    }
-}
-
-/// A foreign thread's order for a green one.
-struct Order {
-    plan: Plan,
-    next: Cell<*const Order>,
-    answer: UnsafeCell<Result<usize>>,
-    done: AtomicU32,
-}
-
-static ORDERS: AtomicPtr<Order> = AtomicPtr::new(ptr::null_mut());
-
-fn order(plan: &Plan) -> Result<usize> {
-    let order = Order {
-        plan: *plan,
-        next: Cell::new(ptr::null()),
-        answer: UnsafeCell::new(Ok(0)),
-        done: AtomicU32::new(0),
-    };
-    let mut head = ORDERS.load(Ordering::Relaxed);
-    loop {
-        order.next.set(head);
-        match ORDERS.compare_exchange_weak(
-            head,
-            ptr::from_ref(&order).cast_mut(),
-            Ordering::SeqCst,
-            Ordering::Relaxed,
-        ) {
-            Ok(_) => break,
-            Err(now) => head = now,
-        }
-    }
-    inbox::kick();
-    while order.done.load(Ordering::Acquire) == 0 {
-        // SAFETY: waits on our own word until the hub has set it.
-        let _ = unsafe {
-            syscall!(libc::SYS_futex, &order.done, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, 0, 0)
-        };
-    }
-    // SAFETY: the hub wrote it before `done`.
-    unsafe { *order.answer.get() }
-}
-
-/// Makes the threads that foreign threads ordered. Between rounds, on green thread 0's `%fs`.
-pub(super) fn take_orders() {
-    if ORDERS.load(Ordering::Relaxed).is_null() {
-        return;
-    }
-    hub().go_home();
-    let mut next = ORDERS.swap(ptr::null_mut(), Ordering::SeqCst).cast_const();
-    let mut first: *const Order = ptr::null();
-    // SAFETY: every order stays on its maker's stack until `done` is set.
-    unsafe {
-        while let Some(order) = next.as_ref() {
-            next = order.next.replace(first);
-            first = order;
-        }
-        while let Some(order) = first.as_ref() {
-            first = order.next.get();
-            *order.answer.get() = make(&order.plan).map(Green::tcb);
-            let word = &raw const order.done;
-            order.done.store(1, Ordering::Release);
-            let _ = syscall!(libc::SYS_futex, word, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1);
-        }
     }
 }

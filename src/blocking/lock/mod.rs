@@ -52,7 +52,7 @@ impl Until {
     }
 
     /// The point on the hub's clock, as things stand now: CLOCK_REALTIME may be set meanwhile.
-    fn deadline(&self) -> Deadline {
+    pub(super) fn deadline(&self) -> Deadline {
         if self.clock == libc::CLOCK_MONOTONIC {
             return Deadline(self.nanoseconds);
         }
@@ -64,7 +64,7 @@ impl Until {
         self.nanoseconds != u64::MAX
     }
 
-    fn passed(&self) -> bool {
+    pub(super) fn passed(&self) -> bool {
         self.is_timed() && clock::read(self.clock).unwrap_or(u64::MAX) >= self.nanoseconds
     }
 }
@@ -79,17 +79,17 @@ pub fn check_clock(clock: libc::clockid_t) -> Result<()> {
 }
 
 /// The deadlines of a waiter that must look again by itself: soon at first, then ever later.
-struct Patience(u64);
+pub(super) struct Patience(u64);
 
 impl Patience {
     const FIRST: u64 = 50_000;
     const LAST: u64 = 5_000_000;
 
-    const fn new() -> Patience {
+    pub(super) const fn new() -> Patience {
         Patience(Patience::FIRST)
     }
 
-    fn next(&mut self) -> Deadline {
+    pub(super) fn next(&mut self) -> Deadline {
         let wait = self.0;
         self.0 = (wait * 2).min(Patience::LAST);
         Deadline(clock::now() + wait)

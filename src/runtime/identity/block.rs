@@ -18,7 +18,7 @@ use crate::kernel::{Errno, Result, fs};
 
 use super::layout::Link;
 use super::template::KEPT;
-use super::{Identity, identity};
+use super::{CancelBits, Identity, identity};
 
 /// Below this much stack a thread is refused, as natively (EINVAL).
 const LEAST: usize = 4096;
@@ -196,12 +196,19 @@ pub fn set_result(tcb: usize, value: *mut c_void) {
 
 /// Asks the thread to cancel itself: its next `pthread_testcancel` does, if cancellation is enabled there.
 pub fn cancel(tcb: usize) {
-    cancel_word(tcb).fetch_or(identity().cancel_bits, Ordering::Release);
+    cancel_word(tcb).fetch_or(identity().cancel_bits.asked, Ordering::Release);
 }
 
 /// Whether cancellation was asked for.
 pub fn is_cancelled(tcb: usize) -> bool {
-    cancel_word(tcb).load(Ordering::Acquire) & identity().cancel_bits != 0
+    cancel_word(tcb).load(Ordering::Acquire) & identity().cancel_bits.asked != 0
+}
+
+/// Whether it was asked for and is enabled.
+pub fn is_cancelled_now(tcb: usize) -> bool {
+    let CancelBits { asked, disabled } = identity().cancel_bits;
+    let word = cancel_word(tcb).load(Ordering::Acquire);
+    word & asked != 0 && word & disabled == 0
 }
 
 fn cancel_word(tcb: usize) -> &'static AtomicI32 {

@@ -27,7 +27,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use crate::data::stack::{self, StackSlot};
 use crate::kernel::{fs, options, real::real};
 
-pub use block::{begin, cancel, forked, is_cancelled, make, result, static_size, tid};
+pub use block::{begin, cancel, forked, is_cancelled, is_cancelled_now, make, result, static_size, tid};
 pub use end::{finish, finish_first};
 use layout::Layout;
 use template::Template;
@@ -38,8 +38,8 @@ struct Identity {
     template: Template,
     /// The main thread's TCB, whose malloc words all share.
     home: usize,
-    /// The bits of the cancel word that pthread_cancel sets.
-    cancel_bits: i32,
+    /// The bits of the cancel word that pthread_cancel sets, and those that say that cancellation is disabled.
+    cancel_bits: CancelBits,
 }
 
 struct Shared(UnsafeCell<MaybeUninit<Identity>>);
@@ -100,21 +100,30 @@ pub fn tidy(now: u64) {
     stack::tidy(now, block::release);
 }
 
-/// What pthread_cancel sets in the word at `address`, the main thread's: asked for with cancellation disabled, and
-/// taken back.
-fn cancel_bits(address: usize) -> Option<i32> {
+#[derive(Clone, Copy)]
+struct CancelBits {
+    asked: i32,
+    disabled: i32,
+}
+
+/// What pthread_cancel and pthread_setcancelstate set in the word at `address`, the main thread's: cancellation is
+/// asked for while it is disabled, and taken back.
+fn cancel_bits(address: usize) -> Option<CancelBits> {
+    const ENABLE: i32 = 0;
     const DISABLE: i32 = 1;
     let word = address as *mut i32;
-    let mut old = 0;
+    let (mut old, mut unused) = (0, 0);
     // SAFETY: the running thread's own word; it cannot be cancelled in between.
     unsafe {
         (real().pthread_setcancelstate)(DISABLE, &mut old);
         let before = word.read_volatile();
         (real().pthread_cancel)(fs::get());
-        let bits = word.read_volatile() & !before;
+        let asked = word.read_volatile() & !before;
         word.write_volatile(before);
-        (real().pthread_setcancelstate)(old, &mut old);
-        (bits != 0).then_some(bits)
+        (real().pthread_setcancelstate)(ENABLE, &mut unused);
+        let disabled = before & !word.read_volatile();
+        (real().pthread_setcancelstate)(old, &mut unused);
+        (asked != 0 && disabled != 0).then_some(CancelBits { asked, disabled })
     }
 }
 

@@ -1,0 +1,160 @@
+//! What `pthread_create` makes: the plan of a green thread from the program's attributes, or a real thread.
+//!
+//! Threads of pools that spin or compute stay real: with one core among them they would only hinder each other. Whose a
+//! thread is, its start routine says, by the object that it lies in.
+//!
+//! Safety: as the C function. glibc's attribute getters only read. `_dl_find_object` takes no lock, not even the
+//! loader's; where it is missing (before glibc 2.35) no thread is left real.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::mem::MaybeUninit;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::kernel::{options, stats};
+use crate::runtime::spawn::{Plan, Stack};
+use crate::runtime::{spawn, this};
+use crate::syscall;
+
+/// Beginnings of the file names of objects whose threads stay real.
+const NATIVE: [&[u8]; 9] = [
+    b"libgomp.so",
+    b"libomp.so",
+    b"libiomp",
+    b"libopenblas",
+    b"libblis",
+    b"libmkl_",
+    b"libtbb",
+    b"libjvm.so",
+    b"libjli.so",
+];
+
+type Start = extern "C" fn(*mut c_void) -> *mut c_void;
+
+unsafe extern "C" {
+    fn pthread_attr_getdetachstate(attributes: *const libc::pthread_attr_t, state: *mut c_int) -> c_int;
+    fn pthread_getattr_default_np(attributes: *mut libc::pthread_attr_t) -> c_int;
+    fn pthread_attr_getsigmask_np(
+        attributes: *const libc::pthread_attr_t,
+        mask: *mut libc::sigset_t,
+    ) -> c_int;
+}
+
+/// The plan of a green thread. None: it is to be a real one.
+pub unsafe fn plan(attributes: *const libc::pthread_attr_t, start: Start, arg: *mut c_void) -> Option<Plan> {
+    if is_native(start) || !spawn::ready() {
+        stats::NATIVE.bump();
+        return None;
+    }
+    let mut default = MaybeUninit::uninit();
+    // SAFETY: the program's attributes, or glibc's default ones; both are initialised.
+    unsafe {
+        pthread_getattr_default_np(default.as_mut_ptr());
+        let attributes = if attributes.is_null() { default.as_ptr() } else { attributes };
+        let (mut size, mut usual, mut guard_size, mut detached) = (0, 0, 0, 0);
+        libc::pthread_attr_getstacksize(attributes, &mut size);
+        libc::pthread_attr_getstacksize(default.as_ptr(), &mut usual);
+        libc::pthread_attr_getguardsize(attributes, &mut guard_size);
+        pthread_attr_getdetachstate(attributes, &mut detached);
+        let (mut address, mut given) = (null_mut(), 0);
+        libc::pthread_attr_getstack(attributes, &mut address, &mut given);
+        let chosen = options::STACK_SIZE.get() as usize;
+        let stack = if (address as usize).wrapping_add(given) != 0 {
+            guard_size = 0;
+            Stack::Own { address: address as usize, size: given }
+        } else if size == usual && chosen != 0 {
+            Stack::Size(chosen)
+        } else {
+            Stack::Size(size)
+        };
+        let mask = mask(attributes);
+        Some(Plan {
+            start,
+            arg,
+            stack,
+            guard_size,
+            detached: detached == libc::PTHREAD_CREATE_DETACHED,
+            mask,
+        })
+    }
+}
+
+/// The mask that the attributes ask for, else the creator's.
+unsafe fn mask(attributes: *const libc::pthread_attr_t) -> u64 {
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: as in `plan`; the first 8 bytes of a sigset_t are the kernel's.
+    unsafe {
+        if pthread_attr_getsigmask_np(attributes, set.as_mut_ptr()) == 0 {
+            return set.as_ptr().cast::<u64>().read();
+        }
+        if let Some(green) = this() {
+            return green.mask.get();
+        }
+        let mut mask = 0u64;
+        let _ = syscall!(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, 0, &mut mask, 8);
+        mask
+    }
+}
+
+/// glibc's `struct dl_find_object`, and of its link map what is public.
+#[repr(C)]
+struct Found {
+    flags: u64,
+    start: *mut c_void,
+    end: *mut c_void,
+    map: *const LinkMap,
+    eh_frame: *mut c_void,
+    reserved: [u64; 7],
+}
+
+#[repr(C)]
+struct LinkMap {
+    base: usize,
+    name: *const c_char,
+}
+
+type Find = unsafe extern "C" fn(*mut c_void, *mut Found) -> c_int;
+
+/// `_dl_find_object`, 0 where it is missing.
+static FIND: AtomicUsize = AtomicUsize::new(0);
+
+/// Tells where `_dl_find_object` is. From the constructor.
+pub fn install_find(find: *mut c_void) {
+    FIND.store(find as usize, Ordering::Relaxed);
+}
+
+fn is_native(start: Start) -> bool {
+    let find = FIND.load(Ordering::Relaxed);
+    if find == 0 {
+        return false;
+    }
+    let mut found = MaybeUninit::<Found>::zeroed();
+    // SAFETY: glibc's function of that name; the link map of a loaded object is alive, and so is its name.
+    let path = unsafe {
+        let find = core::mem::transmute::<usize, Find>(find);
+        if find(start as *mut c_void, found.as_mut_ptr()) != 0 {
+            return false;
+        }
+        CStr::from_ptr((*found.assume_init_ref().map).name).to_bytes()
+    };
+    names_native(path)
+}
+
+fn names_native(path: &[u8]) -> bool {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+    let more = options::NATIVE.get().split(|byte| *byte == b',').filter(|part| !part.is_empty());
+    NATIVE.into_iter().chain(more).any(|beginning| name.starts_with(beginning))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_native;
+
+    #[test]
+    fn pools_are_known_by_their_file_names() {
+        assert!(names_native(b"/usr/lib/x86_64-linux-gnu/libgomp.so.1"));
+        assert!(names_native(b"libtbb12.so"));
+        assert!(!names_native(b"/opt/libgomp.so.d/libc.so.6"));
+        assert!(!names_native(b""));
+    }
+}

@@ -1,0 +1,92 @@
+//! Errands: what a foreign thread wants done to green threads is done by the hub, between rounds, while the foreign
+//! thread waits natively. Making one, joining, cancelling, signalling: so their state needs no locks.
+//!
+//! Safety: an errand lies on the stack of the thread that waits for it, until `done`.
+
+use core::cell::{Cell, UnsafeCell};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use crate::syscall;
+
+use super::hub::hub;
+use super::{inbox, this};
+
+struct Errand {
+    /// Runs the job at this address, which is `self`'s user.
+    run: unsafe fn(*const ()),
+    job: *const (),
+    next: Cell<*const Errand>,
+    done: AtomicU32,
+}
+
+static HEAD: AtomicPtr<Errand> = AtomicPtr::new(ptr::null_mut());
+
+/// Runs `job` on the hub's kernel thread, and gives its answer: at once if that is the caller's, else between two
+/// rounds. The job does not park. Only while the hub is active.
+pub fn on_hub<R>(job: impl FnOnce() -> R) -> R {
+    if this().is_some() { job() } else { send(job) }
+}
+
+#[cold]
+fn send<R, F: FnOnce() -> R>(job: F) -> R {
+    struct Job<F, R>(UnsafeCell<(Option<F>, Option<R>)>);
+    unsafe fn run<R, F: FnOnce() -> R>(job: *const ()) {
+        // SAFETY: the sender's own job, which it does not touch before `done`.
+        let (job, answer) = unsafe { &mut *(*job.cast::<Job<F, R>>()).0.get() };
+        *answer = job.take().map(|job| job());
+    }
+    let job = Job(UnsafeCell::new((Some(job), None)));
+    let errand = Errand {
+        run: run::<R, F>,
+        job: (&raw const job).cast(),
+        next: Cell::new(ptr::null()),
+        done: AtomicU32::new(0),
+    };
+    let place = ptr::from_ref(&errand).cast_mut();
+    let mut head = HEAD.load(Ordering::Relaxed);
+    loop {
+        errand.next.set(head);
+        match HEAD.compare_exchange_weak(head, place, Ordering::SeqCst, Ordering::Relaxed) {
+            Ok(_) => break,
+            Err(now) => head = now,
+        }
+    }
+    inbox::kick();
+    while errand.done.load(Ordering::Acquire) == 0 {
+        // SAFETY: waits on our own word until the hub has set it.
+        let _ = unsafe {
+            syscall!(libc::SYS_futex, &errand.done, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, 0, 0)
+        };
+    }
+    job.0.into_inner().1.expect("an errand that is done has an answer")
+}
+
+/// Does all that wait, oldest first, on green thread 0's `%fs`. Between rounds.
+pub(super) fn take() {
+    if HEAD.load(Ordering::Relaxed).is_null() {
+        return;
+    }
+    hub().go_home();
+    let mut next = HEAD.swap(ptr::null_mut(), Ordering::SeqCst).cast_const();
+    let mut first: *const Errand = ptr::null();
+    // SAFETY: every errand stays on its sender's stack until `done` is set; after that only its address is used.
+    unsafe {
+        while let Some(errand) = next.as_ref() {
+            next = errand.next.replace(first);
+            first = errand;
+        }
+        while let Some(errand) = first.as_ref() {
+            first = errand.next.get();
+            (errand.run)(errand.job);
+            let word = &raw const errand.done;
+            errand.done.store(1, Ordering::Release);
+            let _ = syscall!(libc::SYS_futex, word, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1);
+        }
+    }
+}
+
+/// In a fork child: who sent them is not there.
+pub(super) fn forked() {
+    HEAD.store(ptr::null_mut(), Ordering::Relaxed);
+}
