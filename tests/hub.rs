@@ -11,7 +11,6 @@ use eventlet_core::blocking::lock::Until;
 use eventlet_core::blocking::thread;
 use eventlet_core::data::Deadline;
 use eventlet_core::kernel::{fs, real, stats};
-use eventlet_core::runtime::green::State;
 use eventlet_core::runtime::spawn::{Plan, Stack, ready, spawn};
 use eventlet_core::runtime::{Green, Wait, Wake, current, hub, parking, this};
 

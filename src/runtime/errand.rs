@@ -86,7 +86,7 @@ pub(super) fn take() {
     }
 }
 
-/// In a fork child: who sent them is not there.
+/// In a fork child, which has none of the threads that wait.
 pub(super) fn forked() {
     HEAD.store(ptr::null_mut(), Ordering::Relaxed);
 }

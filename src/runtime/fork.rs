@@ -19,7 +19,7 @@ use crate::kernel::{fs, stats};
 
 use super::green::{Green, this};
 use super::hub::{active, hub};
-use super::{descriptors, errand, identity, inbox, parking, preempt, signals, spawn};
+use super::{descriptors, identity, inbox, parking, preempt, signals, spawn};
 
 /// The value of a bypass while the thread's vfork child runs.
 pub const VFORK: usize = 2;
@@ -61,7 +61,6 @@ pub extern "C" fn child() {
     }
     descriptors::forked();
     inbox::forked();
-    errand::forked();
     parking::forked();
     preempt::forked();
     spawn::forked();

@@ -226,6 +226,7 @@ impl Green {
         self.node.forget();
         self.joiner.set(Joiner::None);
         self.ended.store(0, Ordering::Relaxed);
+        self.exiting.set(false);
         self.inboxed.store(false, Ordering::Relaxed);
         self.cancelled.set(false);
         self.awaited.set(0);

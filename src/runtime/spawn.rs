@@ -182,6 +182,7 @@ fn tell_joiner(green: &'static Green) {
 /// In a fork child: dormant again.
 pub(super) fn forked() {
     let _ = MODE.compare_exchange(GREEN, DORMANT, Ordering::Relaxed, Ordering::Relaxed);
+    errand::forked();
     FIRST_ENDED.store(false, Ordering::Relaxed);
 }
 
@@ -209,8 +210,8 @@ pub fn outlive_all(result: *mut c_void) {
     identity::finish_first();
     first.result.set(result);
     FIRST_ENDED.store(true, Ordering::Relaxed);
-    signals::leave(first);
     tell_joiner(first);
+    signals::leave(first);
     let wait = Wait {
         interruptible: false,
         cancellable: false,
