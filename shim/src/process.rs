@@ -1,10 +1,13 @@
 //! Group os: processes. `fork` itself needs no row: libc calls what the constructor registered.
 
 use core::ffi::{c_char, c_int};
+use core::ptr;
 
+use eventlet_core::blocking::process;
 use eventlet_core::runtime::fork;
-use libc::{pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
+use libc::{id_t, idtype_t, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t, rusage, siginfo_t};
 
+use crate::errno;
 use crate::interpose::rows;
 
 rows! { Os;
@@ -27,5 +30,28 @@ rows! { Os;
         attributes: *const posix_spawnattr_t, arguments: *const *mut c_char, environment: *const *mut c_char
     ) -> c_int {
         |g| fork::sharing(g, || real()(child, file, actions, attributes, arguments, environment))
+    }
+
+    #[also(__wait)]
+    fn wait(status: *mut c_int) -> pid_t { |g| errno::from(process::wait4(g, -1, status, 0, ptr::null_mut())) }
+
+    #[also(__waitpid)]
+    fn waitpid(pid: pid_t, status: *mut c_int, options: c_int) -> pid_t {
+        |g| errno::from(process::wait4(g, pid, status, options, ptr::null_mut()))
+    }
+
+    #[unchecked = "not declared"]
+    fn wait3(status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t {
+        |g| errno::from(process::wait4(g, -1, status, options, usage))
+    }
+
+    #[deep]
+    fn wait4(pid: pid_t, status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t {
+        |g| errno::from(process::wait4(g, pid, status, options, usage))
+    }
+
+    #[deep]
+    fn waitid(kind: idtype_t, id: id_t, info: *mut siginfo_t, options: c_int) -> c_int {
+        |g| errno::from(process::waitid(g, kind, id, info, options))
     }
 }

@@ -9,6 +9,7 @@ pub mod life;
 pub mod lock;
 pub mod nowait;
 pub mod poll;
+pub mod process;
 pub mod select;
 pub mod signal;
 pub mod sleep;
