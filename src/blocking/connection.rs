@@ -1,5 +1,8 @@
-//! `accept` and `connect`, which have no per-call flag: the description is non-blocking for the length of the system
-//! call. FIONBIO sets that one bit and leaves the others alone.
+//! `accept` and `connect`, which have no flag that forbids them to wait.
+//!
+//! io_uring's accept has one, and a listener is often shared with other processes, which must not see its mode change.
+//! Where it is not there, and for `connect`, the description is non-blocking for the length of the system call: FIONBIO
+//! sets that one bit and leaves the others alone.
 //!
 //! Safety: addresses are the C caller's; the kernel checks them.
 
@@ -9,8 +12,8 @@ use libc::{sockaddr, socklen_t};
 
 use crate::data::fdtable::{Kind, flag};
 use crate::kernel::{Errno, Result};
-use crate::runtime::Green;
 use crate::runtime::descriptors::{self, Side};
+use crate::runtime::{Green, uring};
 use crate::syscall;
 
 use super::kind;
@@ -37,7 +40,9 @@ pub unsafe fn accept(
         turn.wait()?;
     }
     loop {
-        match without_waiting(fd, attempt) {
+        // SAFETY: the C function's contract.
+        let answer = unsafe { uring::accept(fd, address.cast(), length.cast(), flags) };
+        match answer.unwrap_or_else(|| without_waiting(fd, attempt)) {
             Ok(new) => {
                 inherit(&turn, new, flags);
                 turn.left(false);

@@ -99,6 +99,8 @@ pub mod fault {
     pub const NO_NOWAIT: u64 = 4;
     /// MADV_GUARD_INSTALL is not there.
     pub const NO_GUARD_INSTALL: u64 = 8;
+    /// io_uring is not there.
+    pub const NO_URING: u64 = 16;
 }
 
 /// Every option, for the reader and for `--help`.

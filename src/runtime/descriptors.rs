@@ -47,8 +47,8 @@ static TABLE: FdTable<Green> = FdTable::new();
 /// Counts changes of modes that several entries may share.
 static EPOCH: AtomicU32 = AtomicU32::new(1);
 static MARKED: AtomicBool = AtomicBool::new(false);
-/// The library's own descriptors: epoll, kick, timer.
-static OWN: [AtomicI32; 3] = [const { AtomicI32::new(-1) }; 3];
+/// The library's own descriptors: epoll, kick, timer, io_uring.
+static OWN: [AtomicI32; 4] = [const { AtomicI32::new(-1) }; 4];
 
 /// Reserves the table, at activation. Without memory for it every number is far: slow, but right.
 pub(super) fn activate(poller: &Poller) {
@@ -65,13 +65,18 @@ pub(super) fn activate(poller: &Poller) {
     }
 }
 
+/// The library has one more descriptor of its own.
+pub(super) fn adopt(fd: i32) {
+    OWN[3].store(fd, Ordering::Relaxed);
+}
+
 /// Whether `fd` is the library's own: the program must not close it, and sees EBADF. Any thread.
 pub fn is_own(fd: i32) -> bool {
     fd >= 0 && OWN.iter().any(|own| own.load(Ordering::Relaxed) == fd)
 }
 
 /// The library's own descriptors, in ascending order. Any thread.
-pub fn own() -> [i32; 3] {
+pub fn own() -> [i32; 4] {
     let mut all = OWN.each_ref().map(|own| own.load(Ordering::Relaxed));
     all.sort_unstable();
     all

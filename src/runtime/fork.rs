@@ -19,7 +19,7 @@ use crate::kernel::{fs, stats};
 
 use super::green::{Green, this};
 use super::hub::{active, hub};
-use super::{descriptors, identity, inbox, parking, preempt, signals, spawn};
+use super::{descriptors, identity, inbox, parking, preempt, signals, spawn, uring};
 
 /// The value of a bypass while the thread's vfork child runs.
 pub const VFORK: usize = 2;
@@ -60,6 +60,7 @@ pub extern "C" fn child() {
         unsafe { *fs::this_of(green.tcb()) = ptr::null() };
     }
     descriptors::forked();
+    uring::forked();
     inbox::forked();
     parking::forked();
     preempt::forked();

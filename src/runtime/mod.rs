@@ -18,6 +18,7 @@ pub mod poller;
 pub mod preempt;
 pub mod signals;
 pub mod spawn;
+pub mod uring;
 
 pub use green::{Green, Wait, Wake, current, this};
 pub use hub::hub;
