@@ -1,0 +1,41 @@
+//! Descriptors that end while somebody waits there, the library's own, which must not end, and a listener that others share.
+
+#[macro_use]
+mod common;
+
+cases!("closing.c": all_closed, large_select, high_numbers);
+
+/// Needs io_uring: without it, accept makes the listener non-blocking for the length of the call.
+#[test]
+fn shared_accept() {
+    common::Program::of("shared_accept.c").green();
+}
+
+/// The bare kernel leaves these waiters asleep for ever; here they are told (DESIGN, section 6).
+fn told(case: &str, expected: &[&str]) {
+    let outcome = common::Program::of("closing.c").arg(case).preloaded();
+    assert!(outcome.status.success(), "{outcome}");
+    for line in expected {
+        assert!(outcome.text().lines().any(|seen| seen == *line), "{line} is missing: {outcome}");
+    }
+}
+
+macro_rules! told {
+    ($($case:ident: $($line:literal),+;)*) => {
+        $(#[test]
+        fn $case() {
+            told(stringify!($case), &[$($line),+]);
+        })*
+    };
+}
+
+told! {
+    wakes_by_close: "read(ends[1], buffer, sizeof buffer): -1 EBADF";
+    wakes_reused: "read(ends[1], buffer, sizeof buffer): -1 EBADF", "read(fresh[0], buffer, sizeof buffer): 11";
+    wakes_by_dup2: "read(ends[1], buffer, sizeof buffer): -1 EBADF";
+    wakes_by_fclose: "read(ends[1], buffer, sizeof buffer): -1 EBADF";
+    wakes_by_range: "read(ends[1], buffer, sizeof buffer): -1 EBADF";
+    wakes_by_handler: "read(ends[1], buffer, sizeof buffer): -1 EBADF";
+    wakes_by_foreign: "read(ends[1], buffer, sizeof buffer): -1 EBADF";
+    wakes_poll: "poll(&one, 1, -1): 1", "invalid: 1";
+}
