@@ -107,6 +107,7 @@ static void abort_from_thread(void) {
 static volatile int turn;
 
 static void *other_turn(void *arg) {
+    breathe();
     for (int i = 0; i < 100; i++) {
         while (turn != 1) sched_yield();
         turn = 0;

@@ -211,6 +211,7 @@ static void outside(void) {
     must(pipe(pipe_ends));
     for (int i = 0; i < 3; i++) spawn(idle, NULL);
     signal(SIGINT, write_number), signal(SIGTERM, write_number);
+    breathe();
     puts("ready");
     for (;;) {
         fflush(stdout);

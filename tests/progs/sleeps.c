@@ -49,8 +49,13 @@ static void relative(void) { give_way(by_monotonic); }
 static void deadline(void) { give_way(by_deadline); }
 static void real_deadline(void) { give_way(by_real_deadline); }
 
+static void *raise_flag_later(void *arg) {
+    breathe();
+    return raise_flag(arg);
+}
+
 static void seconds(void) {
-    pthread_t thread = spawn(raise_flag, NULL);
+    pthread_t thread = spawn(raise_flag_later, NULL);
     while (!flag) check(sleep(0) == 0);
     join(thread);
 }

@@ -1,0 +1,36 @@
+//! The tests bite: with a row removed from the library, or with a park that does not wait, the programs that claim to
+//! cover it do not pass. Each entry names the row and a case that passes with the whole library.
+
+mod common;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use common::{Program, without};
+
+/// A run that hangs bites as well; the whole library needs a fraction of this.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// What a test of `program` says: not green, not the same as bare, or over its limit.
+fn bite(program: Program) {
+    let program = program.limit(LIMIT).env("EVENTLET_PREEMPT", "0");
+    let passes = catch_unwind(AssertUnwindSafe(|| program.green())).is_ok();
+    assert!(!passes, "{program:?} passes");
+}
+
+macro_rules! rows {
+    ($($source:literal: { $($row:ident: $case:literal),* $(,)? })*) => {
+        mod without_row {
+            use super::{Program, bite, without};
+
+            $($(#[test]
+            fn $row() {
+                bite(Program::of($source).arg($case).under(without(&[stringify!($row)])));
+            })*)*
+        }
+    };
+}
+
+rows! {
+    "sleeps.c": { sleep: "seconds", usleep: "micro", nanosleep: "nano", clock_nanosleep: "deadline", thrd_sleep: "c11" }
+}

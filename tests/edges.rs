@@ -1,0 +1,61 @@
+//! Waiting on descriptors: the traps of edge-triggered events, and what a blocking call must still do.
+
+#[macro_use]
+mod common;
+
+use common::Program;
+
+macro_rules! programs {
+    ($($name:ident),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            Program::of(concat!(stringify!($name), ".c")).green();
+        })*
+    };
+}
+
+programs!(fin_with_data, fd_in_data, eight_accept, shared_listener, dup_outlives, rcvlowat, two_readers);
+
+mod out_of_band {
+    use super::common;
+    cases!("out_of_band.c": plain, marked);
+}
+
+mod socket_timeout {
+    use super::common;
+    cases!("socket_timeout.c": receive, acceptor, sender, shared);
+}
+
+mod connecting {
+    use super::common;
+    cases!("connecting.c": refused, again, nonblocking, local);
+}
+
+mod recv_flags {
+    use super::common;
+    cases!("recv_flags.c": peek, waitall, datagram, empty);
+}
+
+mod big_write {
+    use super::common;
+    cases!("big_write.c": tcp_write, tcp_send, tcp_writev, tcp_sendmsg, unix_write, pipe_write, pipe_writev, atomic);
+}
+
+mod broken_pipe {
+    use super::common;
+    use std::os::unix::process::ExitStatusExt;
+
+    cases!("broken_pipe.c": closed_socket, closed_pipe, pipe_closes, unix_closes);
+
+    #[test]
+    fn kills() {
+        let outcome = common::Program::of("broken_pipe.c").arg("kills").same();
+        assert_eq!(outcome.status.signal(), Some(libc::SIGPIPE), "{outcome}");
+    }
+}
+
+mod multiplex {
+    use super::common;
+    cases!("multiplex.c": poll_any, poll_time, poll_state, select_any, select_time, select_closed, epoll_modes,
+        epoll_shared);
+}

@@ -1,0 +1,61 @@
+//! Programs that were written for preemption: loops without a call.
+
+#[macro_use]
+mod common;
+
+use common::Program;
+
+/// It cannot have come to its end without preemption; some never wait, so that there is no park to count.
+fn preempted(case: &str) {
+    let outcome = Program::of("preempt.c").arg(case).same();
+    let stats = outcome.stats();
+    assert!(outcome.status.success() && stats.threads > 0 && stats.preemptions > 0, "{outcome}");
+}
+
+#[test]
+fn main_spins_for_a_runnable_thread() {
+    preempted("runnable");
+}
+
+#[test]
+fn main_spins_for_a_timer() {
+    preempted("timer");
+}
+
+#[test]
+fn main_spins_for_a_reader() {
+    preempted("pipe_ready");
+}
+
+#[test]
+fn a_thread_spins_for_main() {
+    preempted("by_main");
+}
+
+#[test]
+fn two_compute_and_a_ticker_ticks() {
+    preempted("computing");
+}
+
+#[test]
+fn workers_spin_for_main_and_main_for_them() {
+    preempted("handing");
+}
+
+#[test]
+fn registers_survive() {
+    preempted("registers");
+}
+
+#[test]
+fn without_preemption_a_spin_starves() {
+    let outcome = Program::of("preempt.c").arg("starving").env("EVENTLET_PREEMPT", "0").preloaded();
+    assert_eq!(outcome.text(), "starved\nstarving done\n", "{outcome}");
+    assert_eq!(outcome.stats().preemptions, 0, "{outcome}");
+}
+
+#[test]
+fn without_preemption_calls_take_turns() {
+    let outcome = Program::of("preempt.c").arg("cooperative").env("EVENTLET_PREEMPT", "0").green();
+    assert_eq!(outcome.stats().preemptions, 0, "{outcome}");
+}

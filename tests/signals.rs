@@ -1,0 +1,52 @@
+//! Signals that reach main while green threads wait.
+
+#[macro_use]
+mod common;
+
+use std::process::ExitStatus;
+
+use common::{Outcome, Program};
+
+cases!("signals.c": interrupted, restarted, not_interrupted, itimer);
+
+/// Both runs, each told `signals` from outside, one after the other was answered.
+fn told(case: &str, signals: &[i32]) -> Outcome {
+    let run = |preload| {
+        let mut program = Program::of("signals.c").arg(case).start(preload);
+        assert_eq!(program.line(), "ready");
+        for signal in &signals[..signals.len() - 1] {
+            program.kill(*signal);
+            assert_eq!(program.line(), format!("signal {signal}"));
+        }
+        program.kill(signals[signals.len() - 1]);
+        program.finish()
+    };
+    let (bare, green) = (run(false), run(true));
+    assert_eq!((bare.text(), bare.status), (green.text(), green.status), "{bare}\n{green}");
+    green
+}
+
+fn status(raw: i32) -> ExitStatus {
+    std::os::unix::process::ExitStatusExt::from_raw(raw)
+}
+
+#[test]
+fn handlers_hear_what_comes_from_outside() {
+    let outcome = told("outside", &[libc::SIGINT, libc::SIGINT, libc::SIGTERM]);
+    assert!(outcome.status.success() && outcome.stats().parks > 0, "{outcome}");
+}
+
+#[test]
+fn interrupt_ends_it() {
+    assert_eq!(told("by_default", &[libc::SIGINT]).status, status(libc::SIGINT));
+}
+
+#[test]
+fn terminate_ends_it() {
+    assert_eq!(told("by_default", &[libc::SIGTERM]).status, status(libc::SIGTERM));
+}
+
+#[test]
+fn a_handler_may_exit() {
+    assert_eq!(told("exit_in_handler", &[libc::SIGTERM]).status.code(), Some(libc::SIGTERM + 40));
+}

@@ -1,0 +1,6 @@
+//! Sleeping gives way. Preemption is off: it is the call that must.
+
+#[macro_use]
+mod common;
+
+cases!("sleeps.c", EVENTLET_PREEMPT = "0": micro, nano, c11, relative, deadline, real_deadline, seconds, wrong);

@@ -1,0 +1,62 @@
+//! Locks, thread ends and futexes, as POSIX and glibc have them.
+
+#[macro_use]
+mod common;
+
+mod mutex {
+    use super::common;
+    cases!("mutex.c": contended, recursive, errorcheck, timed, try_loop);
+}
+
+mod cond {
+    use super::common;
+    cases!("cond.c": broadcast, signal_each, hand_over, timed_out, timed_out_monotonic, timed_woken, no_memory);
+}
+
+mod sem {
+    use super::common;
+    cases!("sem.c": limit, timed_out, posted, ping_pong);
+}
+
+mod once {
+    use super::common;
+    cases!("once.c": parking, leaving, nested);
+}
+
+mod join {
+    use super::common;
+    cases!("join.c": results, timed, wrong, chain, detached, attributes, names);
+}
+
+mod ends {
+    use super::common;
+    use std::os::unix::process::ExitStatusExt;
+
+    cases!("ends.c": thread_exit, main_exit, main_returns, yielding);
+
+    fn ends_with(case: &str, status: i32) {
+        let outcome = common::Program::of("ends.c").arg(case).same();
+        assert_eq!(outcome.status.code(), Some(status), "{outcome}");
+    }
+
+    #[test]
+    fn exit_from_thread() {
+        ends_with("exit_from_thread", 3);
+    }
+
+    #[test]
+    fn quick_exit_from_thread() {
+        ends_with("quick_exit_from_thread", 4);
+    }
+
+    #[test]
+    fn abort_from_thread() {
+        let outcome = common::Program::of("ends.c").arg("abort_from_thread").same();
+        assert_eq!(outcome.status.signal(), Some(libc::SIGABRT), "{outcome}");
+    }
+}
+
+mod futex {
+    use super::common;
+    cases!("futex.c": private, shared, bitset, timed_out, counted);
+}
