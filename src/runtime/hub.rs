@@ -32,8 +32,10 @@ use super::{descriptors, errand, identity, parking, preempt, signals, spawn};
 
 /// Switches after which the poller is asked even when more is runnable.
 const SWITCHES_PER_POLL: u32 = 64;
-/// Cycles after which it is asked as well: some tens of microseconds.
+/// Cycles after which it is asked as well, some tens of microseconds; and rounds after which they are looked at, since
+/// reading the counter costs as much as a switch.
 const CYCLES_PER_POLL: u64 = 60_000;
+const ROUNDS_PER_LOOK: u32 = 8;
 /// Calls in a row that succeed at once before the caller yields.
 const BUDGET: u32 = 256;
 
@@ -47,6 +49,7 @@ pub struct Hub {
     queued: Cell<usize>,
     left: Cell<usize>,
     switches: Cell<u32>,
+    rounds: Cell<u32>,
     polled_at: Cell<u64>,
     poll_due: Cell<bool>,
     budget: Cell<u32>,
@@ -70,6 +73,7 @@ static HUB: Hub = Hub {
     queued: Cell::new(0),
     left: Cell::new(0),
     switches: Cell::new(0),
+    rounds: Cell::new(0),
     polled_at: Cell::new(0),
     poll_due: Cell::new(false),
     budget: Cell::new(BUDGET),
@@ -335,7 +339,11 @@ impl Hub {
         errand::take();
         signals::route();
         let idle = self.queued.get() == 0;
-        let recent = || clock::cycles().wrapping_sub(self.polled_at.get()) < CYCLES_PER_POLL;
+        self.rounds.set(self.rounds.get().wrapping_add(1));
+        let recent = || {
+            !self.rounds.get().is_multiple_of(ROUNDS_PER_LOOK)
+                || clock::cycles().wrapping_sub(self.polled_at.get()) < CYCLES_PER_POLL
+        };
         if !idle && !self.poll_due.get() && self.switches.get() < SWITCHES_PER_POLL && recent() {
             return;
         }
