@@ -1,4 +1,4 @@
-//! Signals that reach main while green threads wait.
+//! Signals for the process while green threads wait, and for one thread; masks of each.
 
 #[macro_use]
 mod common;
@@ -8,6 +8,11 @@ use std::process::ExitStatus;
 use common::{Outcome, Program};
 
 cases!("signals.c": interrupted, restarted, not_interrupted, itimer);
+
+mod thread_signals {
+    use super::common;
+    cases!("thread_signals.c": directed, masks, to_who_wants_it, pending, waiting, suspended, paused, jumping, alternates);
+}
 
 /// Both runs, each told `signals` from outside, one after the other was answered.
 fn told(case: &str, signals: &[i32]) -> Outcome {

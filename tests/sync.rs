@@ -13,6 +13,16 @@ mod cond {
     cases!("cond.c": broadcast, signal_each, hand_over, timed_out, timed_out_monotonic, timed_woken, no_memory);
 }
 
+mod rwlock {
+    use super::common;
+    cases!("rwlock.c": contended, together, timed_out, timed, try_loop);
+}
+
+mod meet {
+    use super::common;
+    cases!("meet.c": barriers, destroyed_at_once, spins, spin_try_loop);
+}
+
 mod sem {
     use super::common;
     cases!("sem.c": limit, timed_out, posted, ping_pong);
@@ -26,6 +36,11 @@ mod once {
 mod join {
     use super::common;
     cases!("join.c": results, timed, wrong, chain, detached, attributes, names);
+}
+
+mod cancel {
+    use super::common;
+    cases!("cancel.c": waits, not_now, itself, mutexes);
 }
 
 mod ends {

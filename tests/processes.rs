@@ -1,0 +1,15 @@
+//! Children of a program with green threads.
+
+#[macro_use]
+mod common;
+
+use common::Program;
+
+cases!("processes.c": waits, each_its_own, forked, handlers, started);
+
+/// The program that exec puts in its place has its own counters.
+#[test]
+fn replaced() {
+    let outcome = Program::of("processes.c").arg("replaced").same();
+    assert_eq!(outcome.status.code(), Some(8), "{outcome}");
+}

@@ -1,0 +1,240 @@
+/* Signals for one thread, masks of each, and waits for signals. */
+#include "prog.h"
+#include <poll.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <sys/select.h>
+
+static volatile pthread_t handled_by;
+static volatile int handled;
+static int ends[2];
+static sem_t begun;
+static char byte;
+
+static void handler(int signal) {
+    handled_by = pthread_self();
+    handled += signal != 0;
+}
+
+static void handle(int number, int flags) {
+    struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
+    must(sigaction(number, &action, NULL));
+}
+
+static sigset_t set_of(int one, int two) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, one);
+    if (two) sigaddset(&set, two);
+    return set;
+}
+
+static void block(int how, int one, int two) {
+    sigset_t set = set_of(one, two);
+    zero(pthread_sigmask(how, &set, NULL));
+}
+
+static void *read_until_interrupted(void *arg) {
+    must(sem_post(&begun));
+    show(read(ends[0], &byte, 1));
+    check(pthread_equal(handled_by, pthread_self()));
+    return arg;
+}
+
+/* pthread_kill interrupts the thread that it names. */
+static void directed(void) {
+    handle(SIGUSR1, 0);
+    pthread_t other = spawn(read_until_interrupted, NULL);
+    must(sem_wait(&begun));
+    int before = handled;
+    while (handled == before) zero(pthread_kill(other, SIGUSR1)), usleep(1000);
+    while (pthread_tryjoin_np(other, NULL)) pthread_kill(other, SIGUSR1), usleep(1000);
+    puts("joined");
+    tell(pthread_kill(pthread_self(), 0));
+    tell(pthread_kill(pthread_self(), 1000));
+    handled_by = 0;
+    zero(pthread_kill(pthread_self(), SIGUSR1));
+    check(pthread_equal(handled_by, pthread_self())); /* at once */
+    handled_by = 0;
+    must(raise(SIGUSR1));
+    check(pthread_equal(handled_by, pthread_self()));
+}
+
+static void *own_mask(void *arg) {
+    sigset_t now;
+    zero(pthread_sigmask(SIG_SETMASK, NULL, &now));
+    printf("inherited %d, of another %d\n", sigismember(&now, SIGUSR1), sigismember(&now, SIGUSR2));
+    block(SIG_BLOCK, SIGUSR2, 0);
+    breathe();
+    zero(pthread_sigmask(SIG_SETMASK, NULL, &now));
+    printf("own %d\n", sigismember(&now, SIGUSR2));
+    return arg;
+}
+
+/* Each thread has a mask of its own, and starts with its maker's. */
+static void masks(void) {
+    sigset_t now;
+    block(SIG_BLOCK, SIGUSR1, 0);
+    pthread_t other = spawn(own_mask, NULL);
+    breathe();
+    join(other);
+    zero(pthread_sigmask(SIG_SETMASK, NULL, &now));
+    printf("unchanged %d %d\n", sigismember(&now, SIGUSR1), sigismember(&now, SIGUSR2));
+}
+
+static void *take(void *arg) {
+    while (handled == 0) read(ends[0], &byte, 1) == -1 && errno == EINTR ? (void)0 : die("read");
+    return arg;
+}
+
+/* A signal for the process goes to the one thread that does not block it. */
+static void to_who_wants_it(void) {
+    handle(SIGUSR1, 0);
+    pthread_t taker = spawn(take, NULL);
+    block(SIG_BLOCK, SIGUSR1, 0);
+    while (pthread_tryjoin_np(taker, NULL)) must(kill(getpid(), SIGUSR1)), usleep(1000);
+    check(pthread_equal(handled_by, taker));
+}
+
+/* Blocked by all, it waits until one unblocks it. */
+static void pending(void) {
+    sigset_t set;
+    handle(SIGUSR1, 0);
+    block(SIG_BLOCK, SIGUSR1, 0);
+    join(spawn(own_mask, NULL));
+    must(kill(getpid(), SIGUSR1));
+    must(sigpending(&set));
+    printf("pending %d handled %d\n", sigismember(&set, SIGUSR1), handled);
+    block(SIG_UNBLOCK, SIGUSR1, 0);
+    must(sigpending(&set));
+    printf("pending %d handled %d\n", sigismember(&set, SIGUSR1), handled);
+}
+
+static void *wait_for_signals(void *arg) {
+    sigset_t set = set_of(SIGUSR1, SIGUSR2);
+    siginfo_t info;
+    int number;
+    must(sem_post(&begun));
+    zero(sigwait(&set, &number));
+    printf("sigwait %d\n", number == SIGUSR1);
+    must(sem_post(&begun));
+    number = must(sigwaitinfo(&set, &info));
+    printf("sigwaitinfo %d from us %d value %d\n", number == SIGUSR2, info.si_pid == getpid(), info.si_value.sival_int);
+    struct timespec little = {0, 3000000}, much = {60, 0};
+    show(sigtimedwait(&set, &info, &little));
+    must(sem_post(&begun));
+    printf("sigtimedwait %d\n", must(sigtimedwait(&set, &info, &much)) == SIGUSR1);
+    return arg;
+}
+
+/* A thread that takes signals by waiting for them, as daemons do. */
+static void waiting(void) {
+    block(SIG_BLOCK, SIGUSR1, SIGUSR2);
+    pthread_t waiter = spawn(wait_for_signals, NULL);
+    must(sem_wait(&begun)), breathe();
+    must(kill(getpid(), SIGUSR1));
+    must(sem_wait(&begun)), breathe();
+    must(sigqueue(getpid(), SIGUSR2, (union sigval){.sival_int = 42}));
+    must(sem_wait(&begun)), breathe();
+    zero(pthread_kill(waiter, SIGUSR1));
+    join(waiter);
+}
+
+static void *send_when_begun(void *arg) {
+    must(sem_wait(&begun));
+    breathe();
+    must(kill(getpid(), SIGUSR1));
+    return arg;
+}
+
+/* The mask of a wait is in force only while it waits, and lets a signal in that came before. */
+static void suspended(void) {
+    sigset_t none, now;
+    sigemptyset(&none);
+    handle(SIGUSR1, 0);
+    block(SIG_BLOCK, SIGUSR1, 0);
+    for (int i = 0; i < 4; i++) {
+        pthread_t sender = spawn(send_when_begun, NULL);
+        must(sem_post(&begun));
+        if (i % 2) breathe(), breathe();
+        int given = i < 2 ? sigsuspend(&none) : i == 2 ? pselect(0, NULL, NULL, NULL, NULL, &none) : ppoll(NULL, 0, NULL, &none);
+        check(given == -1 && errno == EINTR && handled == i + 1);
+        zero(pthread_sigmask(SIG_SETMASK, NULL, &now));
+        check(sigismember(&now, SIGUSR1));
+        join(sender);
+    }
+    printf("handled %d\n", handled);
+}
+
+static void *keep_sending(void *arg) {
+    while (handled < 3) must(kill(getpid(), SIGUSR1)), usleep(1000);
+    return arg;
+}
+
+static void paused(void) {
+    handle(SIGUSR1, 0);
+    pthread_t sender = spawn(keep_sending, NULL);
+    show(pause());
+    join(sender);
+}
+
+static sigjmp_buf back;
+static void jump(int signal) { siglongjmp(back, signal); }
+
+/* A handler that leaves a wait by longjmp: the wait is over, locks and later waits work. */
+static void jumping(void) {
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static volatile int jumps;
+    signal(SIGUSR1, jump);
+    pthread_t sender = spawn(send_when_begun, NULL);
+    if (sigsetjmp(back, 1) == 0) {
+        must(sem_post(&begun));
+        read_all(ends[0], &byte, 1);
+        die("not reached");
+    }
+    jumps++;
+    join(sender);
+    zero(pthread_mutex_lock(&mutex));
+    send_all(ends[1], "x", 1);
+    read_all(ends[0], &byte, 1);
+    sigset_t now;
+    zero(pthread_sigmask(SIG_SETMASK, NULL, &now));
+    printf("jumps %d blocked %d\n", jumps, sigismember(&now, SIGUSR1));
+}
+
+static char alternate[65536];
+static void on_alternate(int number) {
+    char here;
+    handled = number && &here > alternate && &here < alternate + sizeof alternate;
+}
+
+static void *with_alternate(void *arg) {
+    stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate}, old;
+    must(sigaltstack(NULL, &old));
+    printf("none %d\n", old.ss_flags == SS_DISABLE);
+    must(sigaltstack(&stack, NULL));
+    breathe();
+    must(raise(SIGUSR1));
+    must(sigaltstack(NULL, &old));
+    printf("on it %d, still there %d\n", handled, old.ss_sp == alternate);
+    return arg;
+}
+
+/* Alternate stacks are each thread's own. */
+static void alternates(void) {
+    struct sigaction action = {.sa_handler = on_alternate, .sa_flags = SA_ONSTACK};
+    stack_t old;
+    must(sigaction(SIGUSR1, &action, NULL));
+    join(spawn(with_alternate, NULL));
+    must(sigaltstack(NULL, &old));
+    printf("none %d\n", old.ss_flags == SS_DISABLE);
+    must(raise(SIGUSR1));
+    printf("on it %d\n", handled);
+}
+
+int main(int argc, char **argv) {
+    must(pipe(ends)), must(sem_init(&begun, 0, 0));
+    struct test tests[] = {CASE(directed), CASE(masks),   CASE(to_who_wants_it), CASE(pending),
+                           CASE(waiting),  CASE(suspended), CASE(paused),      CASE(jumping), CASE(alternates)};
+    return RUN(argc, argv, tests);
+}
