@@ -1,4 +1,5 @@
-//! Descriptors that end while somebody waits there, the library's own, which must not end, and a listener that others share.
+//! Descriptors that end while somebody waits there, the library's own, which must not end, and a listener that
+//! others share.
 
 #[macro_use]
 mod common;
