@@ -28,7 +28,7 @@ use crate::kernel::{clock, stats};
 use super::green::{self, Green, State, Wake};
 use super::inbox;
 use super::poller::Poller;
-use super::{descriptors, errand, identity, parking, preempt, signals, spawn};
+use super::{descriptors, errand, identity, parking, preempt, signals, spawn, uring};
 
 /// Switches after which the poller is asked even when more is runnable.
 const SWITCHES_PER_POLL: u32 = 64;
@@ -116,6 +116,7 @@ impl Hub {
     pub(super) fn activate(&'static self, tid: i32) -> crate::kernel::Result<()> {
         let poller = Poller::new()?;
         descriptors::activate(&poller);
+        uring::activate();
         // SAFETY: nothing else uses the hub before ACTIVE is set.
         unsafe { *self.poller.get() = Some(poller) };
         let tcb = fs::get();

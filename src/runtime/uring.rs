@@ -2,8 +2,8 @@
 //! neither waits nor changes a mode that others share: `accept`.
 //!
 //! A request that would wait is left armed by the kernel; then it is cancelled, and one of the two answers tells whether
-//! it came through after all. Made at the first use, gone in a fork child; where there is none (old kernels, seccomp) the
-//! caller finds another way.
+//! it came through after all. Made at activation, so that a program which counts its descriptors sees no change later;
+//! gone in a fork child; where there is none (old kernels, seccomp) the caller finds another way.
 //!
 //! Safety: on the hub's kernel thread alone. The layout is `linux/io_uring.h`'s; between calls the ring is empty, and
 //! the kernel writes nothing of the caller's after [`accept`] has returned.
@@ -100,33 +100,22 @@ struct Ring {
     answer_mask: u32,
 }
 
-#[derive(Clone, Copy)]
-enum State {
-    Unknown,
-    There(Ring),
-    Absent,
-}
-
 struct Place {
-    ring: Cell<State>,
+    ring: Cell<Option<Ring>>,
     dontwait: Cell<bool>,
 }
 
 // SAFETY: the hub's kernel thread alone (file header).
 unsafe impl Sync for Place {}
 
-static PLACE: Place = Place { ring: Cell::new(State::Unknown), dontwait: Cell::new(true) };
+static PLACE: Place = Place { ring: Cell::new(None), dontwait: Cell::new(true) };
 
 /// `accept4` that does not wait, whatever the mode of `fd`: EAGAIN. None: there is no io_uring here.
 ///
 /// # Safety
 /// As of `accept4`.
 pub unsafe fn accept(fd: i32, address: *mut c_void, length: *mut c_void, flags: i32) -> Option<Result<i32>> {
-    let ring = match PLACE.ring.get() {
-        State::There(ring) => ring,
-        State::Absent => return None,
-        State::Unknown => make()?,
-    };
+    let ring = PLACE.ring.get()?;
     let mut request = Request {
         code: OP_ACCEPT,
         priority: if PLACE.dontwait.get() { ACCEPT_DONTWAIT } else { 0 },
@@ -151,16 +140,16 @@ pub unsafe fn accept(fd: i32, address: *mut c_void, length: *mut c_void, flags: 
     })
 }
 
-#[cold]
-fn make() -> Option<Ring> {
-    let ring = if options::FAULT.get() & fault::NO_URING == 0 { Ring::new().ok() } else { None };
-    PLACE.ring.set(ring.map_or(State::Absent, State::There));
-    ring
+/// Makes the ring, if this kernel lets us.
+pub(super) fn activate() {
+    if options::FAULT.get() & fault::NO_URING == 0 {
+        PLACE.ring.set(Ring::new().ok());
+    }
 }
 
 /// In a fork child: the ring is the parent's.
 pub(super) fn forked() {
-    if let State::There(ring) = PLACE.ring.replace(State::Unknown) {
+    if let Some(ring) = PLACE.ring.take() {
         ring.end();
     }
 }
