@@ -129,6 +129,8 @@ pub struct Green {
     pub(super) inboxed: AtomicBool,
     /// May it be switched away from wherever it stands? Not for threads of `eventlet_spawn`.
     pub preemptible: Cell<bool>,
+    /// Where it was last preempted.
+    pub(super) cut_at: Cell<usize>,
 
     /// The wait node of calls that wait for one thing.
     pub node: Node<Green>,
@@ -188,6 +190,7 @@ impl Green {
             link: AtomicPtr::new(ptr::null_mut()),
             inboxed: AtomicBool::new(false),
             preemptible: Cell::new(true),
+            cut_at: Cell::new(0),
             node: Node::new(),
             nodes: UnsafeCell::new(Vec::new()),
             cancelled: Cell::new(false),
