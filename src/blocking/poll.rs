@@ -91,26 +91,34 @@ pub unsafe fn until_ready<I: Iterator<Item = i32> + Clone>(
     if green.cancelled.get() {
         return Err(Errno::CANCELLED);
     }
-    let mut last = deadline == NOW;
-    loop {
-        let ready = look()?;
-        if ready > 0 || last {
-            hub().charge(green);
-            return Ok(ready);
+    let (mut last, mut parked) = (deadline == NOW, false);
+    let answer = loop {
+        match look() {
+            Ok(0) if !last => {}
+            answer => break answer,
         }
         for fd in numbers() {
             kind::of(fd, descriptors::entry(fd));
         }
+        parked = true;
         // SAFETY: the caller's promise.
         let wake =
             unsafe { masked(green, mask, || descriptors::park_many(green, numbers(), wait, deadline)) };
         match wake {
-            Wake::Ready | Wake::Closed => {}
+            // Edges that are none of ours must not put the end off.
+            Wake::Ready | Wake::Closed => last = deadline.passed(),
             Wake::TimedOut => last = true,
-            Wake::Interrupted | Wake::Restart => return Err(Errno(libc::EINTR)),
-            Wake::Cancelled => return Err(Errno::CANCELLED),
+            Wake::Interrupted | Wake::Restart => break Err(Errno(libc::EINTR)),
+            Wake::Cancelled => break Err(Errno::CANCELLED),
         }
+    };
+    if parked {
+        descriptors::leave_many(numbers());
     }
+    if answer.is_ok() {
+        hub().charge(green);
+    }
+    answer
 }
 
 /// Waits with `mask`, unless it is NULL, in place of the thread's own signal mask.

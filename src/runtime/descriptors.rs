@@ -333,7 +333,8 @@ pub fn park(
 }
 
 /// Parks `green` until one of `fds` is worth a look. Numbers beyond the table and those that cannot be told apart by
-/// edges are looked at from time to time.
+/// edges are looked at from time to time. Registrations stay until [`leave_many`]: a new one tells at once what is
+/// ready in either direction, so that whoever registers anew for each look never sleeps.
 pub fn park_many(
     green: &Green,
     fds: impl Iterator<Item = i32> + Clone,
@@ -358,11 +359,15 @@ pub fn park_many(
     }
     let next_look = Deadline(crate::kernel::clock::now() + NAP.1);
     let wake = green.park(wait, if far { deadline.min(next_look) } else { deadline });
-    for (fd, node) in fds.zip(nodes.iter()) {
+    for (_, node) in fds.zip(nodes.iter()) {
         node.unlink();
-        release(fd, TABLE.get(fd));
     }
     if wake == Wake::TimedOut && far && deadline > next_look { Wake::Ready } else { wake }
+}
+
+/// Ends the registrations that [`park_many`] made for one call.
+pub fn leave_many(fds: impl Iterator<Item = i32>) {
+    fds.for_each(|fd| release(fd, TABLE.get(fd)));
 }
 
 /// Lets `green` sleep a little where the kernel gives no edge to wait for; `naps` counts them.
