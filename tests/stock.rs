@@ -191,3 +191,13 @@ fn node() {
     let outcome = Program::new("node").arg(progs().join("stock/worker.js")).same();
     assert_eq!(outcome.status.code(), Some(6), "{outcome}");
 }
+
+#[test]
+fn ruby_threads() {
+    Program::new("ruby").arg(progs().join("stock/threads.rb")).green();
+}
+
+#[test]
+fn perl_threads() {
+    Program::new("perl").arg(progs().join("stock/threads.pl")).green();
+}
