@@ -74,9 +74,8 @@ extern "C" fn waiter(_: *mut c_void) -> *mut c_void {
     let me = current().unwrap();
     let address = &raw const WORD as usize;
     while WORD.load(Ordering::SeqCst) == 0 {
-        parking::park(me, address, &Wait::opaque("word"), Deadline::NEVER, false, || {
-            WORD.load(Ordering::SeqCst) == 0
-        });
+        me.expect(Wait::opaque("word"));
+        parking::park(me, address, Deadline::NEVER, false, || WORD.load(Ordering::SeqCst) == 0);
     }
     WORD.fetch_sub(1, Ordering::SeqCst) as *mut c_void
 }

@@ -94,11 +94,9 @@ fn wait(g: &Green, target: &Green, until: Until) -> Result<()> {
     // SAFETY: asked while the target is being joined, so it is there.
     let over = |target, _| ended(unsafe { &*(target as *const Green) });
     let a = ptr::from_ref(target) as usize;
-    let wait = Wait { over, a, interruptible: false, ..Wait::opaque("pthread_join") };
+    g.expect(Wait { over, a, interruptible: false, ..Wait::opaque("pthread_join") });
     loop {
-        match parking::park(g, target.ended.as_ptr() as usize, &wait, until.deadline(), false, || {
-            !ended(target)
-        }) {
+        match parking::park(g, target.ended.as_ptr() as usize, until.deadline(), false, || !ended(target)) {
             _ if ended(target) => return Ok(()),
             Some(Wake::Cancelled) => return Err(Errno::CANCELLED),
             Some(Wake::TimedOut) if until.passed() => return Err(Errno(libc::ETIMEDOUT)),

@@ -24,6 +24,7 @@ use crate::data::timers::Timer;
 use crate::kernel::fs::{self, FpControl};
 use crate::kernel::{options, stats};
 
+use super::detect;
 use super::hub::{self, hub};
 use super::signals::{self, stack::Alternate};
 
@@ -120,6 +121,9 @@ pub struct Green {
     pub(super) coroutine: UnsafeCell<Option<Coroutine>>,
     pub(super) yielder: Cell<*const Yielder>,
     pub(super) timer: Timer,
+    /// Since when it is parked, and its wait known to be over: for the detector.
+    pub(super) parked_at: Cell<u64>,
+    pub(super) over_since: Cell<u64>,
     /// The address of the frame that raised the bypass (a signal handler's wrapper), [`HUB`] in the hub, 0: none.
     pub(super) bypass: Cell<usize>,
     /// Its place in the hub's list of all threads.
@@ -185,6 +189,8 @@ impl Green {
             coroutine: UnsafeCell::new(None),
             yielder: Cell::new(ptr::null()),
             timer: Timer::new(),
+            parked_at: Cell::new(0),
+            over_since: Cell::new(0),
             bypass: Cell::new(0),
             all: Node::new(),
             link: AtomicPtr::new(ptr::null_mut()),
@@ -274,28 +280,41 @@ impl Green {
     /// wait is interruptible) or cancellation is asked for (if it is a cancellation point). The caller has linked its
     /// nodes before and unlinks them after.
     pub fn park(&self, wait: &Wait, deadline: Deadline) -> Wake {
+        self.expect(*wait);
+        self.park_expecting(deadline)
+    }
+
+    /// Says what the next [`Green::park_expecting`] waits for.
+    #[inline(always)]
+    pub fn expect(&self, wait: Wait) {
+        self.wait.set(wait);
+    }
+
+    /// [`Green::park`] for what [`Green::expect`] said.
+    pub fn park_expecting(&self, deadline: Deadline) -> Wake {
+        let (interruptible, cancellable) = (self.wait.get().interruptible, self.wait.get().cancellable);
         if options::FAULT.get() & options::fault::PARK != 0 {
             return Wake::Ready;
         }
         let hub = hub();
         loop {
-            if wait.cancellable && self.cancelled.get() {
+            if cancellable && self.cancelled.get() {
                 return Wake::Cancelled;
             }
             if let Some(wake) = signals::deliver(self)
-                && wait.interruptible
+                && interruptible
             {
                 return wake;
             }
-            self.wait.set(*wait);
             self.state.set(State::Parked);
+            detect::parks(self);
             hub.timers().set(&self.timer, deadline);
             stats::PARKS.bump();
             hub.leave(self);
             match self.wake.get() {
                 Wake::Interrupted | Wake::Cancelled => {}
                 wake => {
-                    if !wait.interruptible {
+                    if !interruptible {
                         signals::deliver(self);
                     }
                     // Else handlers run when the call parks again, or at its end.

@@ -28,7 +28,7 @@ use crate::kernel::{clock, stats};
 use super::green::{self, Green, State, Wake};
 use super::inbox;
 use super::poller::Poller;
-use super::{descriptors, errand, identity, parking, preempt, signals, spawn, uring};
+use super::{descriptors, detect, errand, identity, parking, preempt, signals, spawn, uring};
 
 /// Switches after which the poller is asked even when more is runnable.
 const SWITCHES_PER_POLL: u32 = 64;
@@ -354,7 +354,7 @@ impl Hub {
         }
         self.switches.set(0);
         self.poll_due.set(false);
-        let deadline = if self.queued.get() > 0 { Deadline(0) } else { self.timers().next() };
+        let deadline = if self.queued.get() > 0 { Deadline(0) } else { detect::look(self.timers().next()) };
         self.poll(deadline);
         self.fire_timers();
         self.polled_at.set(clock::cycles());

@@ -22,6 +22,8 @@ static KICKED: AtomicBool = AtomicBool::new(false);
 
 const RING: usize = 32;
 static ADDRESSES: [AtomicUsize; RING] = [const { AtomicUsize::new(0) }; RING];
+/// Whether there are any, and whether there were too many.
+static POSTED: AtomicBool = AtomicBool::new(false);
 static OVERFLOW: AtomicBool = AtomicBool::new(false);
 
 /// Hands `green`, whose wait the caller has ended by taking its node out of the queue, to the hub. Any thread.
@@ -54,6 +56,7 @@ pub fn post_address(address: usize) {
     if free.is_none() {
         OVERFLOW.store(true, Ordering::SeqCst);
     }
+    POSTED.store(true, Ordering::SeqCst);
     kick();
 }
 
@@ -109,13 +112,17 @@ pub fn drain() {
 pub(super) fn forked() {
     HEAD.store(ptr::null_mut(), Ordering::Relaxed);
     ADDRESSES.iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
-    for flag in [&ASLEEP, &KICKED, &OVERFLOW] {
+    for flag in [&ASLEEP, &KICKED, &POSTED, &OVERFLOW] {
         flag.store(false, Ordering::Relaxed);
     }
 }
 
 /// Takes the posted addresses; `all` is called when there were too many to name.
 pub fn take_addresses(mut one: impl FnMut(usize), all: impl FnOnce()) {
+    if !POSTED.load(Ordering::Relaxed) {
+        return;
+    }
+    POSTED.store(false, Ordering::SeqCst);
     for slot in &ADDRESSES {
         if slot.load(Ordering::Relaxed) != 0 {
             one(slot.swap(0, Ordering::SeqCst));

@@ -5,6 +5,7 @@
 //! whoever ends the wait calls [`hub::unpark`] (on the hub's thread) or [`inbox::push`] (from a foreign thread).
 
 pub mod descriptors;
+pub mod detect;
 pub mod entry;
 pub mod errand;
 pub mod fork;

@@ -66,9 +66,14 @@ impl Bucket {
         self.locked.store(false, Ordering::Release);
     }
 
-    fn count(&self, change: isize) {
-        self.waiters
-            .store(self.waiters.load(Ordering::Relaxed).wrapping_add_signed(change), Ordering::SeqCst);
+    /// One waiter more: a locked instruction, which is the full fence between linking and looking again.
+    fn count_in(&self) {
+        self.waiters.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One waiter less. Under the lock; a waker that sees the old count looks in vain.
+    fn count_out(&self) {
+        self.waiters.store(self.waiters.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
     }
 
     /// Takes out the first waiter of `address` that `accept` likes and ends its wait; what it waited for. Under the
@@ -81,7 +86,7 @@ impl Bucket {
             if waiter.tag.get() == address && accept(&green.wait()) {
                 let wait = green.wait();
                 self.list.remove(waiter);
-                self.count(-1);
+                self.count_out();
                 if on_hub {
                     unpark(green, Wake::Ready);
                 } else {
@@ -95,7 +100,7 @@ impl Bucket {
     }
 }
 
-/// Parks `green` on `address` until a wake-up, `deadline`, a signal or a cancel, unless `validate` (asked when the
+/// Parks `green`, which has said what it expects, on `address` until a wake-up, `deadline`, a signal or a cancel, unless `validate` (asked when the
 /// node is linked) says that there is nothing to wait for. `front`: keeps the place of one that was woken in vain.
 ///
 /// None: `validate` said no, and no wake-up was taken. `Ready` is also the answer when a wake-up came together with
@@ -103,13 +108,11 @@ impl Bucket {
 pub fn park(
     green: &Green,
     address: usize,
-    wait: &Wait,
     deadline: Deadline,
     front: bool,
     validate: impl FnOnce() -> bool,
 ) -> Option<Wake> {
     let bucket = bucket(address);
-    green.wait.set(*wait);
     bucket.lock();
     green.node.tag.set(address);
     if front {
@@ -117,10 +120,13 @@ pub fn park(
     } else {
         bucket.list.push_back(&green.node, green);
     }
-    bucket.count(1);
+    bucket.count_in();
     bucket.unlock();
-    fence(Ordering::SeqCst);
-    let wake = if validate() { Some(green.park(wait, deadline)) } else { None };
+    let wake = if validate() { Some(green.park_expecting(deadline)) } else { None };
+    if wake == Some(Wake::Ready) && green.node.list().is_null() {
+        // The usual end: a waker took the node out, and nobody else touches it.
+        return wake;
+    }
     if leave(green) { wake } else { Some(Wake::Ready) }
 }
 
@@ -139,7 +145,7 @@ pub fn leave(green: &Green) -> bool {
     let linked = !green.node.list().is_null();
     if linked {
         green.node.unlink();
-        bucket.count(-1);
+        bucket.count_out();
     }
     bucket.unlock();
     if !linked && green.inboxed.load(Ordering::Acquire) {
@@ -297,10 +303,10 @@ pub fn requeue(from: usize, to: usize, count: usize) -> usize {
         if waiter.tag.get() == from {
             let owner = waiter.owner();
             source.list.remove(waiter);
-            source.count(-1);
+            source.count_out();
             waiter.tag.set(to);
             target.list.push_back(waiter, owner);
-            target.count(1);
+            target.count_in();
             moved += 1;
         }
     }

@@ -65,12 +65,16 @@ pub unsafe fn wait(g: &Green, barrier: usize) -> bool {
 
 /// Parks until the word at `offset` satisfies `reached`.
 fn until(g: &Green, barrier: usize, offset: usize, reached: impl Fn(u32) -> bool) {
-    let wait =
-        Wait { a: barrier, interruptible: false, cancellable: false, ..Wait::opaque("pthread_barrier_wait") };
+    g.expect(Wait {
+        a: barrier,
+        interruptible: false,
+        cancellable: false,
+        ..Wait::opaque("pthread_barrier_wait")
+    });
     let mut patience = Patience::new();
     while !reached(load(barrier, offset)) {
         let deadline = if load(barrier, SHARED) != 0 { patience.next() } else { Deadline::NEVER };
-        parking::park(g, barrier + offset, &wait, deadline, false, || !reached(load(barrier, offset)));
+        parking::park(g, barrier + offset, deadline, false, || !reached(load(barrier, offset)));
     }
 }
 

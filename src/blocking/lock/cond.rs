@@ -92,13 +92,13 @@ unsafe fn wait_for(
     until: Until,
 ) -> Result<()> {
     let shared = flags(cond) & SHARED != 0;
-    let wait = Wait { a: cond as usize, interruptible: false, ..Wait::opaque(call) };
+    g.expect(Wait { a: cond as usize, interruptible: false, ..Wait::opaque(call) });
     let mut released = Ok(());
     let mut until_next = until.deadline();
     if shared {
         until_next = until_next.min(Deadline(clock::now() + SHARED_WAIT));
     }
-    let wake = parking::park(g, cond as usize, &wait, until_next, false, || {
+    let wake = parking::park(g, cond as usize, until_next, false, || {
         // SAFETY: the C function's contract.
         released = unsafe { mutex::release(mutex) };
         released.is_ok()

@@ -115,7 +115,7 @@ unsafe fn absolute(clock: libc::clockid_t, time: *const libc::timespec) -> Resul
 
 fn wait(g: &Green, word: &AtomicU32, value: u32, bits: u32, until: Until, shared: bool) -> Result<usize> {
     let address = word.as_ptr() as usize;
-    let wait = Wait { a: address, b: bits as usize, cancellable: false, ..Wait::opaque("futex") };
+    g.expect(Wait { a: address, b: bits as usize, cancellable: false, ..Wait::opaque("futex") });
     let unchanged = || word.load(Ordering::SeqCst) == value;
     let give_up = if shared { Deadline(clock::now() + SHARED_WAIT) } else { Deadline::NEVER };
     let mut patience = Patience::new();
@@ -124,7 +124,7 @@ fn wait(g: &Green, word: &AtomicU32, value: u32, bits: u32, until: Until, shared
         if shared {
             deadline = deadline.min(patience.next());
         }
-        match parking::park(g, address, &wait, deadline, false, unchanged) {
+        match parking::park(g, address, deadline, false, unchanged) {
             None => return Err(Errno(libc::EAGAIN)),
             Some(Wake::Interrupted) => return Err(Errno(libc::EINTR)),
             Some(Wake::Restart) if until.is_timed() => return Err(Errno(libc::EINTR)),

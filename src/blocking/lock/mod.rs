@@ -124,13 +124,14 @@ fn queue(
     attempt: impl Fn() -> Option<Result<()>>,
 ) -> Result<()> {
     let mut patience = Patience::new();
+    g.expect(wait);
     loop {
         let mut deadline = until.deadline();
         if unseen() {
             deadline = deadline.min(patience.next());
         }
         let front = wait.b != 0;
-        let wake = parking::park(g, address, &wait, deadline, front, || !(wait.over)(wait.a, wait.b));
+        let wake = parking::park(g, address, deadline, front, || !(wait.over)(wait.a, wait.b));
         match wake {
             Some(Wake::Interrupted) => return Err(Errno(libc::EINTR)),
             // As the kernel: a wait with a timeout does not restart.
@@ -146,7 +147,10 @@ fn queue(
             return answer;
         }
         match wake {
-            Some(Wake::Ready) => wait.b += 1,
+            Some(Wake::Ready) => {
+                wait.b += 1;
+                g.expect(wait);
+            }
             Some(Wake::TimedOut) if until.passed() => return Err(Errno(libc::ETIMEDOUT)),
             _ => {}
         }

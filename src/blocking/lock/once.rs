@@ -47,16 +47,16 @@ fn idle(address: usize, _: usize) -> bool {
 }
 
 fn wait_for_others(g: &Green, address: usize) {
-    let wait = Wait {
+    g.expect(Wait {
         over: idle,
         a: address,
         interruptible: false,
         cancellable: false,
         ..Wait::opaque("pthread_once")
-    };
+    });
     let mut patience = Patience::new();
     while !idle(address, 0) && load(address, 0) == generation() {
-        parking::park(g, address, &wait, patience.next(), false, || !idle(address, 0));
+        parking::park(g, address, patience.next(), false, || !idle(address, 0));
     }
 }
 

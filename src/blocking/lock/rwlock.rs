@@ -1,7 +1,7 @@
 //! Read-write locks: the real try operations, and one queue for readers and writers in order of arrival.
 //!
-//! Whoever leaves the lock free wakes the oldest waiter; a reader that got in wakes the next one, so that all readers
-//! up to the next writer come in together.
+//! Whoever leaves the lock free wakes the oldest waiter. A reader that got in lets all waiting readers in, as glibc
+//! does; where writers are preferred, those up to the next writer.
 //!
 //! The ABI of `pthread_rwlock_t` on x86-64: at 0 `__readers` (bit 1: a writer has it or waits in glibc; from bit 3 on the
 //! number of readers), at 24 the writer's tid, at 28 whether it is process-shared, at 48 the preference.
@@ -101,7 +101,11 @@ fn contended(g: &Green, lock: *mut c_void, side: Side, until: Until) -> Result<(
     let unseen = || load(address, SHARED) != 0;
     let answer = queue(g, address, wait, until, unseen, || attempt(lock, side));
     if answer.is_ok() && side == Read {
-        parking::wake(address, 1);
+        if load(address, PREFERENCE) == PREFER_WRITERS {
+            parking::wake(address, 1);
+        } else {
+            parking::wake_where(address, usize::MAX, |wait| (wait.over)(wait.a, wait.b));
+        }
     }
     answer
 }
