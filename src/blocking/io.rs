@@ -19,6 +19,8 @@ use super::{kind, nowait, socket};
 
 /// More buffers than this are refused by `readv` and `writev` (sockets would say it differently).
 const IOV_MAX: c_int = 1024;
+/// More bytes than this are refused by `read` and `write`.
+const LARGEST: usize = isize::MAX as usize;
 
 /// `read`.
 #[inline(always)]
@@ -26,7 +28,7 @@ pub unsafe fn read(green: &'static Green, fd: c_int, buffer: *mut c_void, n: usi
     let mut turn = Turn::new(green, fd, Side::Read, "read")?;
     // SAFETY: the C function's contract.
     unsafe {
-        if turn.entry.kind() == Kind::Tcp && n != 0 {
+        if turn.entry.kind() == Kind::Tcp && (1..=LARGEST).contains(&n) {
             match socket::receive(
                 &mut turn,
                 || n,
@@ -47,7 +49,7 @@ unsafe fn read_any(mut turn: Turn, buffer: *mut c_void, n: usize) -> Result<usiz
     unsafe {
         match kind::of(fd, turn.entry) {
             // As in the kernel: nothing to read is nothing to wait for.
-            _ if n == 0 || n > isize::MAX as usize => syscall!(libc::SYS_read, fd, buffer, n),
+            _ if !(1..=LARGEST).contains(&n) => syscall!(libc::SYS_read, fd, buffer, n),
             Kind::Tcp | Kind::Stream | Kind::Datagram => socket::receive(
                 &mut turn,
                 || n,
@@ -95,7 +97,7 @@ pub unsafe fn write(green: &'static Green, fd: c_int, buffer: *const c_void, n: 
     let mut turn = Turn::new(green, fd, Side::Write, "write")?;
     // SAFETY: the C function's contract.
     unsafe {
-        if turn.entry.kind() == Kind::Tcp {
+        if turn.entry.kind() == Kind::Tcp && n <= LARGEST {
             match socket::deliver_bytes(&mut turn, buffer, n, 0) {
                 Err(Errno(libc::ENOTSOCK)) => turn = reborn(turn, Side::Write)?,
                 answer => return answer,
@@ -111,7 +113,7 @@ unsafe fn write_any(mut turn: Turn, buffer: *const c_void, n: usize) -> Result<u
     // SAFETY: the C function's contract.
     unsafe {
         match kind::of(fd, turn.entry) {
-            _ if n > isize::MAX as usize => syscall!(libc::SYS_write, fd, buffer, n),
+            _ if n > LARGEST => syscall!(libc::SYS_write, fd, buffer, n),
             Kind::Tcp | Kind::Stream => socket::deliver_bytes(&mut turn, buffer, n, 0),
             Kind::Datagram => {
                 let flags = record_end(&turn) | libc::MSG_DONTWAIT;

@@ -27,17 +27,21 @@ fn first_sight(fd: i32, entry: &Entry) -> Kind {
         // The call itself will say EBADF.
         return Kind::Inline;
     }
-    /// Major number of /dev/null, /dev/zero, /dev/urandom.
-    const MEMORY: u32 = 1;
     let (kind, flags) = match stat.st_mode & libc::S_IFMT {
         libc::S_IFSOCK => socket_at(fd),
         libc::S_IFIFO => (Kind::Pipe, 0),
-        libc::S_IFCHR if libc::major(stat.st_rdev) != MEMORY => (Kind::Device, 0),
+        libc::S_IFCHR if !is_memory(stat.st_rdev) => (Kind::Device, 0),
         0 => (Kind::Event, flag::NO_NOWAIT_WRITE),
         _ => (Kind::Inline, 0),
     };
     descriptors::classified(fd, entry, kind, flags);
     kind
+}
+
+/// /dev/null, /dev/zero, /dev/urandom and kin, which never wait; /dev/kmsg among them does.
+fn is_memory(device: libc::dev_t) -> bool {
+    const KMSG: u32 = 11;
+    libc::major(device) == 1 && libc::minor(device) != KMSG
 }
 
 fn socket_at(fd: i32) -> (Kind, u16) {

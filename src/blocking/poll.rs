@@ -6,6 +6,7 @@
 use libc::{c_int, nfds_t, pollfd, sigset_t, timespec};
 
 use crate::data::Deadline;
+use crate::data::fdtable::flag;
 use crate::kernel::{Errno, Result};
 use crate::runtime::{Green, Wait, Wake, descriptors, hub, signals};
 use crate::syscall;
@@ -60,8 +61,14 @@ unsafe fn ppoll_until(
         interruptible: true,
         cancellable: true,
     };
+    // A reader that was left empty and has had no edge since: the first look would find nothing.
+    let skips = count == 1 && !fds.is_null() && mask.is_null() && deadline != NOW && {
+        // SAFETY: the C function's contract.
+        let one = unsafe { &*fds };
+        one.events & !(libc::POLLIN | libc::POLLRDNORM) == 0 && descriptors::entry(one.fd).has(flag::DRAINED)
+    };
     // SAFETY: the mask is NULL or live.
-    unsafe { until_ready(green, deadline, mask, &wait, look, numbers) }
+    unsafe { until_ready(green, deadline, mask, &wait, skips, look, numbers) }
 }
 
 unsafe fn look_at(fds: *mut pollfd, count: usize, mask: *const sigset_t) -> Result<usize> {
@@ -76,7 +83,8 @@ unsafe fn look_at(fds: *mut pollfd, count: usize, mask: *const sigset_t) -> Resu
     }
 }
 
-/// Looks until something is ready or `deadline` has passed. `numbers` are the descriptors to wait for.
+/// Looks until something is ready or `deadline` has passed. `skips`: the first look would find nothing. `numbers` are
+/// the descriptors to wait for.
 ///
 /// # Safety
 /// `mask` is NULL or a live signal set.
@@ -85,15 +93,16 @@ pub unsafe fn until_ready<I: Iterator<Item = i32> + Clone>(
     deadline: Deadline,
     mask: *const sigset_t,
     wait: &Wait,
+    skips: bool,
     mut look: impl FnMut() -> Result<usize>,
     numbers: impl Fn() -> I,
 ) -> Result<usize> {
     if green.cancelled.get() {
         return Err(Errno::CANCELLED);
     }
-    let (mut last, mut parked) = (deadline == NOW, false);
+    let (mut last, mut parked, mut skips) = (deadline == NOW, false, skips);
     let answer = loop {
-        match look() {
+        match if core::mem::take(&mut skips) { Ok(0) } else { look() } {
             Ok(0) if !last => {}
             answer => break answer,
         }

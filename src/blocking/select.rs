@@ -155,5 +155,5 @@ unsafe fn wait<const WORDS: usize>(green: &Green, sets: &Sets, deadline: Deadlin
     };
     let look = || sets.look::<WORDS>(|ready| ready > 0 || deadline.passed());
     // SAFETY: the C function's contract.
-    unsafe { until_ready(green, deadline, sets.mask, &wait, look, || sets.numbers()) }
+    unsafe { until_ready(green, deadline, sets.mask, &wait, false, look, || sets.numbers()) }
 }

@@ -117,8 +117,10 @@ impl Turn {
             return Err(Errno(libc::EBADF));
         }
         let at = (self.fd, self.entry);
-        let wake = descriptors::park(self.green, at, self.side, &wait, deadline, self.woken)?;
-        self.ended(wake, deadline)
+        match descriptors::park(self.green, at, self.side, &wait, deadline, self.woken) {
+            Ok(wake) => self.ended(wake, deadline),
+            Err(_) => self.nap(),
+        }
     }
 
     /// A wait where the kernel gives no edge: sleeps a little.

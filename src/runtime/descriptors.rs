@@ -306,7 +306,8 @@ fn release(fd: i32, entry: &Entry) {
     }
 }
 
-/// Parks `green` until `side` of `fd` is worth a try. `front`: it was woken in vain and keeps its place.
+/// Parks `green` until `side` of `fd` is worth a try. `front`: it was woken in vain and keeps its place. With an error
+/// it has not parked: there will be no edge.
 pub fn park(
     green: &Green,
     (fd, entry): (i32, &Entry),
@@ -332,8 +333,8 @@ pub fn park(
     Ok(wake)
 }
 
-/// Parks `green` until one of `fds` is worth a look. Numbers beyond the table and those that cannot be told apart by
-/// edges are looked at from time to time. Registrations stay until [`leave_many`]: a new one tells at once what is
+/// Parks `green` until one of `fds` is worth a look. Numbers beyond the table and those that cannot be registered
+/// are looked at from time to time. Registrations stay until [`leave_many`]: a new one tells at once what is
 /// ready in either direction, so that whoever registers anew for each look never sleeps.
 pub fn park_many(
     green: &Green,
@@ -350,9 +351,9 @@ pub fn park_many(
     }
     for (fd, node) in fds.clone().zip(nodes.iter()) {
         let entry = TABLE.get(fd);
-        if TABLE.is_far(entry) {
+        if TABLE.is_far(entry) || register(fd, entry).is_err() {
             far = true;
-        } else if register(fd, entry).is_ok() {
+        } else {
             TABLE.note(fd);
             entry.pollers.push_back(node, green);
         }

@@ -194,6 +194,8 @@ pub fn reap(green: &'static Green) {
         return;
     }
     green.all.unlink();
+    // SAFETY: an ended thread waits for nothing.
+    drop(core::mem::take(unsafe { &mut *green.nodes.get() }));
     // SAFETY: the coroutine has returned, nobody refers to the thread any more.
     let coroutine = unsafe { (*green.coroutine.get()).take() };
     if let Some(coroutine) = coroutine {
