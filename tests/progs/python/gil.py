@@ -30,18 +30,18 @@ ticks = []
 
 
 def tick():
-    while len(ticks) < 20:
+    while len(ticks) < 10:
         time.sleep(0.001)
         ticks.append(1)
 
 
 ticker = start(tick)
-print("main computed", compute(lambda: len(ticks) >= 20) > 0)
+print("main computed", compute(lambda: len(ticks) >= 10) > 0)
 ticker.join()
 
 # Computing threads, a ticker, and a main that waits.
 ticks.clear()
-workers = [start(compute, lambda: len(ticks) >= 20) for _ in range(4)]
+workers = [start(compute, lambda: len(ticks) >= 10) for _ in range(4)]
 ticker = start(tick)
 for thread in workers + [ticker]:
     thread.join()
