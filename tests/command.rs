@@ -124,6 +124,16 @@ fn a_program_runs_under_it() {
 }
 
 #[test]
+fn its_threads_are_green() {
+    let program = "import threading; t = threading.Thread(target=print, args=['ran']); t.start(); t.join()";
+    let args = ["/usr/bin/python3", "-c", program];
+    let output = script("eventlet").args(args).env("EVENTLET_STATS", "1").output().expect("scripts/eventlet");
+    let counters = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.stdout, b"ran\n", "{counters}");
+    assert!(counters.contains(" threads=1 finished=1 ") && counters.contains(" native=0"), "{counters}");
+}
+
+#[test]
 fn arguments_and_status_pass_through() {
     let output = eventlet(&["sh", "-c", "printf '<%s>' \"$@\"; exit 7", "sh", "a b", "", "*", "--help"]);
     assert_eq!(output.status.code(), Some(7));
