@@ -8,6 +8,16 @@ mod mutex {
     cases!("mutex.c": contended, recursive, errorcheck, timed, try_loop);
 }
 
+mod lock_kinds {
+    use super::common;
+    cases!("lock_kinds.c": robust, protocols, processes, interrupted, posted_by_handler);
+}
+
+mod foreign {
+    use super::common;
+    cases!("foreign.c": mutexes, conditions, semaphores, rwlocks, barriers, futexes, onces, families, given_up_inside);
+}
+
 mod cond {
     use super::common;
     cases!("cond.c": broadcast, signal_each, hand_over, timed_out, timed_out_monotonic, timed_woken, no_memory);

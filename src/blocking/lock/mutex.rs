@@ -18,6 +18,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use crate::kernel::real::real;
 use crate::kernel::{Errno, Result};
 use crate::runtime::{Green, Wait, hub, parking};
+use crate::syscall;
 
 use super::{Until, check_clock, load, queue, result, word};
 
@@ -48,18 +49,35 @@ fn unseen(mutex: usize) -> bool {
     load(mutex, KIND) & SHARED != 0 || !green
 }
 
-fn attempt(mutex: *mut c_void) -> Option<Result<()>> {
+fn attempt(g: &Green, mutex: *mut c_void) -> Option<Result<()>> {
     // SAFETY: the C function's contract.
     match unsafe { (real().pthread_mutex_trylock)(mutex) } {
+        0 => Some(Ok(())),
         libc::EBUSY => None,
-        code => Some(result(code)),
+        libc::ENOTRECOVERABLE => {
+            give_back(g, mutex as usize);
+            Some(Err(Errno(libc::ENOTRECOVERABLE)))
+        }
+        code => Some(Err(Errno(code))),
+    }
+}
+
+/// glibc's trylock leaves a mutex that nobody can recover locked for good (its lock does not).
+#[cold]
+fn give_back(g: &Green, mutex: usize) {
+    let ours = |word: u32| (word & HELD == g.tid.get() as u32).then_some(0);
+    if let Ok(old) = word(mutex, 0).fetch_update(Relaxed, Relaxed, ours)
+        && old & libc::FUTEX_WAITERS != 0
+    {
+        // SAFETY: wakes a foreign waiter; not private, since the mutex may be shared.
+        let _ = unsafe { syscall!(libc::SYS_futex, word(mutex, 0), libc::FUTEX_WAKE, 1) };
     }
 }
 
 /// `pthread_mutex_lock`. Also the way back from a condition variable.
 #[inline(always)]
 pub unsafe fn lock(g: &Green, mutex: *mut c_void) -> Result<()> {
-    match attempt(mutex) {
+    match attempt(g, mutex) {
         Some(answer) => answer,
         None => contended(g, mutex, "pthread_mutex_lock", Until::NEVER),
     }
@@ -75,7 +93,7 @@ pub unsafe fn lock_until(
     time: *const libc::timespec,
 ) -> Result<()> {
     check_clock(clock)?;
-    match attempt(mutex) {
+    match attempt(g, mutex) {
         Some(answer) => answer,
         // SAFETY: the C function's contract.
         None => contended(g, mutex, "pthread_mutex_timedlock", unsafe { Until::at(clock, time)? }),
@@ -91,13 +109,13 @@ fn contended(g: &Green, mutex: *mut c_void, call: &'static str, until: Until) ->
     }
     let wait =
         Wait { over: free, a: address, interruptible: false, cancellable: false, ..Wait::opaque(call) };
-    queue(g, address, wait, until, || unseen(address), || attempt(mutex))
+    queue(g, address, wait, until, || unseen(address), || attempt(g, mutex))
 }
 
 /// `pthread_mutex_trylock`. A loop around it must not keep the hub from the thread that would unlock.
 #[inline(always)]
 pub unsafe fn try_lock(g: &Green, mutex: *mut c_void) -> Result<()> {
-    match attempt(mutex) {
+    match attempt(g, mutex) {
         Some(answer) => answer,
         None => {
             hub().charge(g);

@@ -1,0 +1,252 @@
+/* Real threads beside green ones, at the same objects. glibc makes them itself, for the expiry of a timer: no library
+ * stands between. */
+#include "prog.h"
+#include <linux/futex.h>
+#include <semaphore.h>
+#include <sys/syscall.h>
+
+enum { ROUNDS = 2000, THREADS = 4 };
+static sem_t done;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+static long count;
+static int turn;
+
+struct task {
+    void *(*run)(void *);
+    void *arg;
+};
+
+static void expired(union sigval value) {
+    struct task *task = value.sival_ptr;
+    task->run(task->arg);
+    zero(sem_post(&done));
+}
+
+/* Runs it on a real thread, which posts `done` at its end. */
+static void on_real_thread(struct task *task) {
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = expired};
+    struct itimerspec soon = {.it_value = {.tv_nsec = 1}};
+    timer_t timer;
+    event.sigev_value.sival_ptr = task;
+    must(timer_create(CLOCK_MONOTONIC, &event, &timer));
+    must(timer_settime(timer, 0, &soon, NULL));
+}
+
+/* The same by some green and some real threads; returns when all are done. */
+static void by_both(void *(*run)(void *)) {
+    struct task tasks[THREADS];
+    pthread_t threads[THREADS];
+    must(sem_init(&done, 0, 0));
+    for (intptr_t i = 0; i < THREADS; i++) {
+        tasks[i] = (struct task){run, (void *)(i * 2)};
+        threads[i] = spawn(run, (void *)(i * 2 + 1));
+        on_real_thread(&tasks[i]);
+    }
+    for (int i = 0; i < THREADS; i++) join(threads[i]);
+    for (int i = 0; i < THREADS; i++) must(sem_wait(&done));
+}
+
+static void *add(void *arg) {
+    for (int i = 0; i < ROUNDS; i++) {
+        zero(pthread_mutex_lock(&mutex));
+        long before = count;
+        if (i % 64 == 0) sched_yield();
+        count = before + 1;
+        zero(pthread_mutex_unlock(&mutex));
+    }
+    return arg;
+}
+
+static void mutexes(void) {
+    by_both(add);
+    printf("%ld\n", count);
+}
+
+/* Everybody waits for its turn, in a ring of all: each signal must reach the one that waits, whichever kind it is. */
+static void *take_turns(void *arg) {
+    for (int i = 0; i < ROUNDS / 10; i++) {
+        zero(pthread_mutex_lock(&mutex));
+        while (turn != (intptr_t)arg) zero(pthread_cond_wait(&cond, &mutex));
+        turn = (turn + 1) % (2 * THREADS);
+        count++;
+        zero(pthread_cond_broadcast(&cond));
+        zero(pthread_mutex_unlock(&mutex));
+    }
+    return arg;
+}
+
+static void conditions(void) {
+    by_both(take_turns);
+    printf("%ld turn %d\n", count, turn);
+}
+
+static sem_t items, room;
+
+static void *pass_on(void *arg) {
+    for (int i = 0; i < ROUNDS; i++) {
+        int odd = (intptr_t)arg % 4 > 1;
+        must(sem_wait(odd ? &items : &room));
+        __atomic_add_fetch(&count, odd ? -1 : 1, __ATOMIC_SEQ_CST);
+        must(sem_post(odd ? &room : &items));
+    }
+    return arg;
+}
+
+static void semaphores(void) {
+    must(sem_init(&items, 0, 0));
+    must(sem_init(&room, 0, 3));
+    by_both(pass_on);
+    int left;
+    must(sem_getvalue(&room, &left));
+    printf("%ld room %d\n", count, left);
+}
+
+static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+static long twin;
+
+static void *read_and_write(void *arg) {
+    for (int i = 0; i < ROUNDS; i++) {
+        if (i % 4 == 0) {
+            zero(pthread_rwlock_wrlock(&rwlock));
+            count++;
+            if (i % 64 == 0) sched_yield();
+            twin++;
+        } else {
+            zero(pthread_rwlock_rdlock(&rwlock));
+            check(count == twin);
+            if (i % 64 == 1) sched_yield();
+        }
+        zero(pthread_rwlock_unlock(&rwlock));
+    }
+    return arg;
+}
+
+static void rwlocks(void) {
+    by_both(read_and_write);
+    printf("%ld %ld\n", count, twin);
+}
+
+static pthread_barrier_t barrier;
+static long serial;
+
+static void *meet(void *arg) {
+    for (int i = 0; i < ROUNDS / 10; i++) {
+        __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST);
+        if (pthread_barrier_wait(&barrier)) __atomic_add_fetch(&serial, 1, __ATOMIC_SEQ_CST);
+        check(__atomic_load_n(&count, __ATOMIC_SEQ_CST) >= (i + 1) * 2 * THREADS);
+        pthread_barrier_wait(&barrier);
+    }
+    return arg;
+}
+
+static void barriers(void) {
+    zero(pthread_barrier_init(&barrier, NULL, 2 * THREADS));
+    by_both(meet);
+    zero(pthread_barrier_destroy(&barrier));
+    printf("%ld serial %ld\n", count, serial);
+}
+
+static int word;
+
+/* A lock on a raw futex: 0 free, 1 taken, 2 taken and waited for. */
+static void *futex_add(void *arg) {
+    for (int i = 0; i < ROUNDS; i++) {
+        int free = 0;
+        if (!__atomic_compare_exchange_n(&word, &free, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+            while (__atomic_exchange_n(&word, 2, __ATOMIC_SEQ_CST))
+                syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+        long before = count;
+        if (i % 64 == 0) sched_yield();
+        count = before + 1;
+        if (__atomic_exchange_n(&word, 0, __ATOMIC_SEQ_CST) == 2)
+            syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    }
+    return arg;
+}
+
+static void futexes(void) {
+    by_both(futex_add);
+    printf("%ld\n", count);
+}
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void initialise(void) {
+    usleep(20000);
+    count++;
+}
+
+static void *first_of_all(void *arg) {
+    zero(pthread_once(&once, initialise));
+    check(count == 1);
+    return arg;
+}
+
+static void onces(void) {
+    by_both(first_of_all);
+    printf("%ld\n", count);
+}
+
+/* A real thread makes threads, joins, detaches and cancels them. */
+static void *nap(void *arg) {
+    usleep(3000);
+    return arg;
+}
+
+static void *wait_for_ever(void *arg) {
+    for (;;) pause();
+    return arg;
+}
+
+static void *parent(void *arg) {
+    pthread_t threads[THREADS], cancelled = spawn(wait_for_ever, NULL), loose = spawn(nap, NULL);
+    for (intptr_t i = 0; i < THREADS; i++) threads[i] = spawn(nap, (void *)i);
+    struct timespec past = {0};
+    check(pthread_timedjoin_np(threads[0], NULL, &past) == ETIMEDOUT);
+    for (intptr_t i = 0; i < THREADS; i++) check(join(threads[i]) == (void *)i);
+    zero(pthread_detach(loose));
+    zero(pthread_cancel(cancelled));
+    check(join(cancelled) == PTHREAD_CANCELED);
+    __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST);
+    return arg;
+}
+
+static void families(void) {
+    join(spawn(nap, NULL));
+    by_both(parent);
+    printf("%ld\n", count);
+}
+
+/* A real thread gives its mutex up inside pthread_cond_wait, where no row is. */
+static void *wait_long(void *arg) {
+    zero(pthread_mutex_lock(&mutex));
+    while (!turn) zero(pthread_cond_wait(&cond, &mutex));
+    zero(pthread_mutex_unlock(&mutex));
+    return arg;
+}
+
+static void *set_turn(void *arg) {
+    zero(pthread_mutex_lock(&mutex));
+    turn = 1;
+    zero(pthread_cond_signal(&cond));
+    zero(pthread_mutex_unlock(&mutex));
+    return arg;
+}
+
+static void given_up_inside(void) {
+    struct task task = {wait_long, NULL};
+    join(spawn(nap, NULL));
+    must(sem_init(&done, 0, 0));
+    on_real_thread(&task);
+    breathe();
+    join(spawn(set_turn, NULL));
+    must(sem_wait(&done));
+    printf("turn %d\n", turn);
+}
+
+int main(int argc, char **argv) {
+    struct test tests[] = {CASE(mutexes),  CASE(conditions), CASE(semaphores), CASE(rwlocks),  CASE(barriers),
+                           CASE(futexes),  CASE(onces),      CASE(families),   CASE(given_up_inside)};
+    return RUN(argc, argv, tests);
+}
