@@ -19,6 +19,8 @@ struct Row {
     export: *const c_void,
     real: *const *const c_void,
     bind: *const c_void,
+    bare: *const c_void,
+    detour: *const c_void,
 }
 
 #[repr(C)]
@@ -30,6 +32,7 @@ struct Table {
 }
 
 const OPTIONAL: u32 = 1;
+const DEEP: u32 = 2;
 
 impl Row {
     fn name(&self) -> &'static str {
@@ -115,6 +118,14 @@ fn aliases_are_one_function_in_libc() {
         for alias in row.aliases() {
             assert_eq!(in_libc(alias), in_libc(row.name()), "{alias} is not {}", row.name());
         }
+    }
+}
+
+#[test]
+fn deep_rows_have_a_bare_form() {
+    for row in table() {
+        let deep = row.flags & DEEP != 0;
+        assert_eq!((row.bare.is_null(), row.detour.is_null()), (!deep, !deep), "{}", row.name());
     }
 }
 

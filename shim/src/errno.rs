@@ -41,6 +41,11 @@ answers! {
     () => c_int: |()| 0;
 }
 
+impl Answer<usize> for () {
+    fn success(_: usize) {}
+    fn failure() {}
+}
+
 /// Sets errno.
 #[cold]
 pub fn set(errno: Errno) {

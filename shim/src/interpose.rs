@@ -5,7 +5,9 @@
 //!    prototype and the body:
 //!    ```ignore
 //!    #[deep] #[also(__read)]
-//!    fn read(fd: c_int, buf: *mut c_void, n: usize) -> isize { |g| errno::from(io::read(g, fd, buf, n)) }
+//!    fn read(fd: c_int, buf: *mut c_void, n: usize) -> isize {
+//!        |g| errno::from(io::read(g, fd, buf, n))
+//!    } else SYS_read
 //!    ```
 //! 2. A body `|g| ...` runs when the caller is a green thread that may park here (`g`) and the group is patched. All
 //!    others (foreign threads, dormant, bypass, before the constructor) get the real function: the bare behaviour.
@@ -16,7 +18,10 @@
 //!      a row of its own, `{ fortify(n <= room); super::read::body(fd, buf, n) }`.
 //!    - `#[optional]`: may be missing in some glibc (>= 2.34), or lives in another library. Where it is missing, `real()`
 //!      fails with ENOSYS.
-//!    - `#[deep]`: glibc calls it internally; the deep layer detours it too.
+//!    - `#[deep]`: glibc calls it internally; the deep layer detours it too. Then glibc's own function leads to the row, so
+//!      such a row ends in `else` and its bare form, which `real()` stands for from then on: a system call with the same
+//!      arguments and a cancellation point (`else SYS_read`), or an expression of the row's type (`else { ... }`).
+//!    - `#[closes]`: a deep row that ends descriptors; a child of posix_spawn inside glibc must not reach it.
 //!    - `#[unchecked = "why"]`: the `libc` crate does not declare it, or as a variadic. All others are compared with
 //!      `libc`'s prototype by the compiler: spell types as `libc` does.
 //! 5. The result goes through [`crate::errno`]: `from` (-1 and errno) or `code` (the pthread convention).
@@ -82,6 +87,11 @@ impl Real {
         if known.is_null() { self.bind(find) } else { known }
     }
 
+    /// From now on `function` is called in its place.
+    pub fn replace(&self, function: *const c_void) {
+        self.0.store(function.cast_mut(), Ordering::Relaxed);
+    }
+
     #[cold]
     fn bind(&self, find: fn() -> *mut c_void) -> *mut c_void {
         let found = find();
@@ -112,11 +122,11 @@ pub fn fortify(fits: bool) {
 macro_rules! rows {
     ($group:ident; $(
         $(#[$attribute:ident $(= $value:literal)? $(($($alias:ident),*))?])*
-        fn $name:ident $parameters:tt -> $answer:ty { $($body:tt)* }
+        fn $name:ident $parameters:tt -> $answer:ty { $($body:tt)* } $(else $bare:tt)?
     )*) => {
         pub mod rows {
             $($crate::interpose::row! {
-                $group $name $parameters ($answer) [$($attribute)*] [$($($($alias)*)?)*] { $($body)* }
+                $group $name $parameters ($answer) [$($attribute)*] [$($($($alias)*)?)*] [$($bare)?] { $($body)* }
             })*
         }
 
@@ -127,7 +137,8 @@ macro_rules! rows {
 
 /// One row: the module `rows::NAME`.
 macro_rules! row {
-    ($group:ident $name:ident ($($p:ident: $t:ty),*) ($answer:ty) [$($attribute:ident)*] [$($alias:ident)*] $body:tt) => {
+    ($group:ident $name:ident ($($p:ident: $t:ty),*) ($answer:ty) [$($attribute:ident)*] [$($alias:ident)*] $bare:tt
+        $body:tt) => {
         #[allow(unsafe_op_in_unsafe_fn, reason = "an export is under its caller's C contract as a whole")]
         #[allow(unused_imports, reason = "a row takes what it needs of its file's names")]
         #[allow(dead_code, reason = "what a row offers to its body and to its neighbours")]
@@ -164,6 +175,11 @@ macro_rules! row {
 
             $crate::interpose::export! { $name ($($p: $t),*) ($answer) [$($attribute)*] }
 
+            mod deep {
+                use super::*;
+                $crate::interpose::bare! { ($($p: $t),*) ($answer) $bare }
+            }
+
             mod aliases {
                 use super::*;
                 $crate::interpose::symbols! { ($($p: $t),*) ($answer) [$($alias)*] }
@@ -177,6 +193,8 @@ macro_rules! row {
                 export: export::POINTER,
                 real: &raw const REAL,
                 bind: || { real(); },
+                bare: deep::BARE,
+                detour: deep::DETOUR,
             };
         }
     };
@@ -248,6 +266,36 @@ macro_rules! export {
     };
 }
 
+/// The two faces of a deep row that are not exported: what it does without us, and where libc's own calls arrive.
+macro_rules! bare {
+    ($parameters:tt $answer:tt []) => {
+        pub const BARE: *const core::ffi::c_void = core::ptr::null();
+        pub const DETOUR: *const core::ffi::c_void = core::ptr::null();
+    };
+    (($($p:ident: $t:ty),*) $answer:tt [$number:ident]) => {
+        $crate::interpose::bare! { ($($p: $t),*) $answer [{
+            $crate::deep::bare::cancellable(|| {
+                $crate::errno::from(eventlet_core::syscall!(libc::$number $(, $p)*))
+            })
+        }] }
+    };
+    (($($p:ident: $t:ty),*) ($answer:ty) [{ $($code:tt)* }]) => {
+        unsafe extern "C" fn bare($($p: $t),*) -> $answer {
+            $($code)*
+        }
+
+        unsafe extern "C" fn detour($($p: $t),*) -> $answer {
+            if $crate::deep::enter(ROW.flags & flag::closes != 0) {
+                return bare($($p),*);
+            }
+            super::body($($p),*)
+        }
+
+        pub const BARE: *const core::ffi::c_void = bare as Function as *const core::ffi::c_void;
+        pub const DETOUR: *const core::ffi::c_void = detour as Function as *const core::ffi::c_void;
+    };
+}
+
 /// Exported names beside redhook's.
 macro_rules! symbols {
     ($parameters:tt $answer:tt []) => {};
@@ -260,4 +308,4 @@ macro_rules! symbols {
     };
 }
 
-pub(crate) use {body, export, prototype, row, rows, symbols};
+pub(crate) use {bare, body, export, prototype, row, rows, symbols};

@@ -2,6 +2,7 @@
 //!
 //! [`interpose`] says how a symbol is declared; the files of the groups declare them; [`table`] lists them all.
 
+mod deep;
 mod errno;
 mod foreign;
 mod interpose;

@@ -25,7 +25,6 @@ rows! { Thread;
         answer
     }
 
-    #[deep]
     fn pthread_mutex_lock(lock: *mut pthread_mutex_t) -> c_int { |g| errno::code(mutex::lock(g, lock.cast())) }
 
     fn pthread_mutex_trylock(lock: *mut pthread_mutex_t) -> c_int {
@@ -52,17 +51,15 @@ rows! { Thread;
         answer
     }
 
-    #[deep]
     fn pthread_cond_wait(cond: *mut pthread_cond_t, lock: *mut pthread_mutex_t) -> c_int {
         |g| errno::code(cond::wait(g, cond.cast(), lock.cast()))
     }
 
-    #[deep]
     fn pthread_cond_timedwait(cond: *mut pthread_cond_t, lock: *mut pthread_mutex_t, time: *const timespec) -> c_int {
         |g| errno::code(cond::wait_until(g, cond.cast(), lock.cast(), time))
     }
 
-    #[deep] #[unchecked = "not declared"]
+    #[unchecked = "not declared"]
     fn pthread_cond_clockwait(
         cond: *mut pthread_cond_t, lock: *mut pthread_mutex_t, clock: clockid_t, time: *const timespec
     ) -> c_int { |g| errno::code(cond::wait_clock(g, cond.cast(), lock.cast(), clock, time)) }
@@ -158,15 +155,13 @@ rows! { Thread;
         }
     }
 
-    #[deep]
     fn sem_wait(sem: *mut sem_t) -> c_int { |g| errno::from(sem::wait(g, sem.cast())) }
 
-    #[deep]
     fn sem_timedwait(sem: *mut sem_t, time: *const timespec) -> c_int {
         |g| errno::from(sem::wait_until(g, sem.cast(), CLOCK_REALTIME, time))
     }
 
-    #[deep] #[unchecked = "not declared"]
+    #[unchecked = "not declared"]
     fn sem_clockwait(sem: *mut sem_t, clock: clockid_t, time: *const timespec) -> c_int {
         |g| errno::from(sem::wait_until(g, sem.cast(), clock, time))
     }

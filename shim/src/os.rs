@@ -4,14 +4,16 @@ use core::ffi::{c_int, c_uint, c_ulong, c_void};
 
 use eventlet_core::blocking::{io, life};
 use eventlet_core::runtime::hub;
+use eventlet_core::syscall;
 use libc::iovec;
 
+use crate::deep::bare;
 use crate::errno;
 use crate::interpose::{fortify, rows};
 
 rows! { Os;
     #[deep] #[also(__read)]
-    fn read(fd: c_int, buf: *mut c_void, n: usize) -> isize { |g| errno::from(io::read(g, fd, buf, n)) }
+    fn read(fd: c_int, buf: *mut c_void, n: usize) -> isize { |g| errno::from(io::read(g, fd, buf, n)) } else SYS_read
 
     #[unchecked = "not declared"]
     fn __read_chk(fd: c_int, buf: *mut c_void, n: usize, room: usize) -> isize {
@@ -22,15 +24,15 @@ rows! { Os;
     #[deep]
     fn readv(fd: c_int, buffers: *const iovec, count: c_int) -> isize {
         |g| errno::from(io::readv(g, fd, buffers, count))
-    }
+    } else SYS_readv
 
     #[deep] #[also(__write)]
-    fn write(fd: c_int, buf: *const c_void, n: usize) -> isize { |g| errno::from(io::write(g, fd, buf, n)) }
+    fn write(fd: c_int, buf: *const c_void, n: usize) -> isize { |g| errno::from(io::write(g, fd, buf, n)) } else SYS_write
 
     #[deep]
     fn writev(fd: c_int, buffers: *const iovec, count: c_int) -> isize {
         |g| errno::from(io::writev(g, fd, buffers, count))
-    }
+    } else SYS_writev
 
     #[also(__pipe)]
     fn pipe(pair: *mut c_int) -> c_int { |_g| errno::from(life::pipe(pair, 0)) }
@@ -40,13 +42,22 @@ rows! { Os;
     fn eventfd(count: c_uint, flags: c_int) -> c_int { |_g| errno::from(life::eventfd(count, flags)) }
 
     /// A number that is not to be closed looks as if it were closed already.
-    #[deep] #[also(__close)]
+    #[closes] #[deep] #[also(__close)]
     fn close(fd: c_int) -> c_int {
         match green() {
             Some(g) => errno::from(life::close(g, fd)),
             None => errno::answer(life::close_elsewhere(fd, || real()(fd))),
         }
-    }
+    } else SYS_close
+
+    /// How stdio, directories and the resolver close.
+    #[closes] #[deep] #[optional] #[unchecked = "not declared"]
+    fn __close_nocancel(fd: c_int) -> c_int {
+        match green() {
+            Some(_) => errno::from(life::close_quietly(fd)),
+            None => errno::answer(life::close_elsewhere(fd, || real()(fd))),
+        }
+    } else { bare::at_once(syscall!(libc::SYS_close, fd)) }
 
     /// Around our own descriptors, whoever calls.
     fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
@@ -69,20 +80,21 @@ rows! { Os;
 
     fn dup(fd: c_int) -> c_int { |_g| errno::from(life::dup(fd)) }
 
-    #[also(__dup2)]
+    #[deep] #[closes] #[also(__dup2)]
     fn dup2(fd: c_int, new: c_int) -> c_int {
         match green() {
             Some(_) => errno::from(life::dup2(fd, new)),
             None => errno::answer(life::replace_elsewhere(new, || real()(fd, new))),
         }
-    }
+    } else { bare::at_once(syscall!(libc::SYS_dup2, fd, new)) }
 
+    #[deep] #[closes]
     fn dup3(fd: c_int, new: c_int, flags: c_int) -> c_int {
         match green() {
             Some(_) => errno::from(life::dup3(fd, new, flags)),
             None => errno::answer(life::replace_elsewhere(new, || real()(fd, new, flags))),
         }
-    }
+    } else { bare::at_once(syscall!(libc::SYS_dup3, fd, new, flags)) }
 
     #[unchecked = "variadic"] #[also(fcntl64, __fcntl)]
     fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {

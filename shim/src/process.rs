@@ -48,10 +48,10 @@ rows! { Os;
     #[deep]
     fn wait4(pid: pid_t, status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t {
         |g| errno::from(process::wait4(g, pid, status, options, usage))
-    }
+    } else SYS_wait4
 
     #[deep]
     fn waitid(kind: idtype_t, id: id_t, info: *mut siginfo_t, options: c_int) -> c_int {
         |g| errno::from(process::waitid(g, kind, id, info, options))
-    }
+    } else SYS_waitid
 }

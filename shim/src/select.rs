@@ -8,6 +8,7 @@ use eventlet_core::kernel::Errno;
 use eventlet_core::runtime::poller;
 use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec};
 
+use crate::deep::bare::{self, cancellable};
 use crate::errno;
 use crate::interpose::{fortify, rows};
 
@@ -15,7 +16,7 @@ rows! { Select;
     #[deep] #[also(__poll)]
     fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int {
         |g| errno::from(polling::poll(g, fds, count, timeout))
-    }
+    } else SYS_poll
 
     #[unchecked = "not declared"]
     fn __poll_chk(fds: *mut pollfd, count: nfds_t, timeout: c_int, room: usize) -> c_int {
@@ -26,7 +27,7 @@ rows! { Select;
     #[deep]
     fn ppoll(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int {
         |g| errno::from(polling::ppoll(g, fds, count, timeout, mask))
-    }
+    } else { cancellable(|| errno::from(bare::ppoll(fds, count, timeout, mask))) }
 
     #[unchecked = "not declared"]
     fn __ppoll_chk(
@@ -44,7 +45,7 @@ rows! { Select;
             Some(g) => errno::from(selecting::select(g, n, [read, write, except], timeout)),
             None => real()(selecting::in_use(n), read, write, except, timeout),
         }
-    }
+    } else SYS_select
 
     #[deep]
     fn pselect(
@@ -55,6 +56,8 @@ rows! { Select;
             Some(g) => errno::from(selecting::pselect(g, n, [read, write, except], timeout, mask)),
             None => real()(selecting::in_use(n), read, write, except, timeout, mask),
         }
+    } else {
+        cancellable(|| errno::from(bare::pselect(n, [read, write, except], timeout, mask)))
     }
 
     fn epoll_create(size: c_int) -> c_int {
@@ -71,12 +74,14 @@ rows! { Select;
     #[deep]
     fn epoll_wait(fd: c_int, events: *mut epoll_event, room: c_int, timeout: c_int) -> c_int {
         |g| errno::from(epoll::wait(g, fd, events, room, milliseconds(timeout), core::ptr::null()))
-    }
+    } else SYS_epoll_wait
 
     #[deep]
     fn epoll_pwait(
         fd: c_int, events: *mut epoll_event, room: c_int, timeout: c_int, mask: *const sigset_t
-    ) -> c_int { |g| errno::from(epoll::wait(g, fd, events, room, milliseconds(timeout), mask)) }
+    ) -> c_int { |g| errno::from(epoll::wait(g, fd, events, room, milliseconds(timeout), mask)) } else {
+        cancellable(|| errno::from(bare::epoll_pwait(fd, events, room, timeout, mask)))
+    }
 
     #[optional]
     fn epoll_pwait2(

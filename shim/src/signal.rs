@@ -9,6 +9,7 @@ use eventlet_core::blocking::signal;
 use eventlet_core::runtime::{Green, fork, hub::active, this};
 use libc::{sigset_t, timespec};
 
+use crate::deep::bare::{self, cancellable};
 use crate::errno;
 use crate::interpose::rows;
 
@@ -75,7 +76,7 @@ rows! { Os;
     #[deep]
     fn sigprocmask(how: c_int, set: *const sigset_t, old: *mut sigset_t) -> c_int {
         |g| errno::from(signal::mask(g, how, set, old))
-    }
+    } else { bare::at_once(bare::sigprocmask(how, set, old)) }
 
     fn sigpending(set: *mut sigset_t) -> c_int { |g| errno::from(signal::pending(g, set)) }
 
@@ -101,7 +102,7 @@ rows! { Os;
     fn pause() -> c_int { |g| errno::from(signal::pause(g)) }
 
     #[deep] #[also(__sigsuspend)] #[unchecked = "not declared"]
-    fn sigsuspend(set: *const sigset_t) -> c_int { |g| errno::from(signal::suspend(g, set)) }
+    fn sigsuspend(set: *const sigset_t) -> c_int { |g| errno::from(signal::suspend(g, set)) } else { cancellable(|| errno::from(bare::sigsuspend(set))) }
 
     #[unchecked = "not declared"]
     fn __xpg_sigpause(sig: c_int) -> c_int { |g| errno::from(signal::pause_without(g, sig)) }
@@ -119,7 +120,7 @@ rows! { Os;
     #[deep]
     fn sigtimedwait(set: *const sigset_t, info: *mut libc::siginfo_t, timeout: *const timespec) -> c_int {
         |g| errno::from(signal::wait(g, set, info, timeout))
-    }
+    } else { cancellable(|| errno::from(bare::sigtimedwait(set, info, timeout))) }
 
     #[also(gsignal)]
     fn raise(sig: c_int) -> c_int { |g| errno::from(signal::kill(g, sig)) }

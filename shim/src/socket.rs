@@ -22,17 +22,17 @@ rows! { Socket;
     #[deep]
     fn accept(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int {
         |g| errno::from(connection::accept(g, fd, address, length, 0))
-    }
+    } else SYS_accept
 
     #[deep]
     fn accept4(fd: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int {
         |g| errno::from(connection::accept(g, fd, address, length, flags))
-    }
+    } else SYS_accept4
 
     #[deep] #[also(__connect)]
     fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
         |g| errno::from(connection::connect(g, fd, address, length))
-    }
+    } else SYS_connect
 
     fn shutdown(fd: c_int, how: c_int) -> c_int { |_g| errno::from(life::shutdown(fd, how)) }
 
@@ -46,7 +46,7 @@ rows! { Socket;
     #[deep] #[also(__recv)]
     fn recv(fd: c_int, buf: *mut c_void, n: usize, flags: c_int) -> isize {
         |g| errno::from(sockets::recv(g, fd, buf, n, flags))
-    }
+    } else SYS_recvfrom
 
     #[unchecked = "not declared"]
     fn __recv_chk(fd: c_int, buf: *mut c_void, n: usize, room: usize, flags: c_int) -> isize {
@@ -57,7 +57,7 @@ rows! { Socket;
     #[deep]
     fn recvfrom(
         fd: c_int, buf: *mut c_void, n: usize, flags: c_int, from: *mut sockaddr, length: *mut socklen_t
-    ) -> isize { |g| errno::from(sockets::recvfrom(g, fd, buf, n, flags, from, length)) }
+    ) -> isize { |g| errno::from(sockets::recvfrom(g, fd, buf, n, flags, from, length)) } else SYS_recvfrom
 
     #[unchecked = "not declared"]
     fn __recvfrom_chk(
@@ -71,20 +71,20 @@ rows! { Socket;
     #[deep]
     fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> isize {
         |g| errno::from(sockets::recvmsg(g, fd, message, flags))
-    }
+    } else SYS_recvmsg
 
     #[deep] #[also(__send)]
     fn send(fd: c_int, buf: *const c_void, n: usize, flags: c_int) -> isize {
         |g| errno::from(sockets::send(g, fd, buf, n, flags))
-    }
+    } else SYS_sendto
 
     #[deep]
     fn sendto(
         fd: c_int, buf: *const c_void, n: usize, flags: c_int, to: *const sockaddr, length: socklen_t
-    ) -> isize { |g| errno::from(sockets::sendto(g, fd, buf, n, flags, to, length)) }
+    ) -> isize { |g| errno::from(sockets::sendto(g, fd, buf, n, flags, to, length)) } else SYS_sendto
 
     #[deep]
     fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> isize {
         |g| errno::from(sockets::sendmsg(g, fd, message, flags))
-    }
+    } else SYS_sendmsg
 }

@@ -18,9 +18,9 @@ use eventlet_core::kernel::{fs, log, options, real, stats};
 use eventlet_core::runtime::entry::{self, Main};
 use eventlet_core::runtime::{fork, spawn, this};
 
-use crate::foreign;
 use crate::interpose::{next, rows};
 use crate::table;
+use crate::{deep, foreign};
 
 #[ctor::ctor(unsafe, naked)]
 fn start() {
@@ -39,6 +39,7 @@ fn start() {
             fs::init();
             // SAFETY: the function is for the child of a fork, whoever forks.
             unsafe { libc::pthread_atfork(None, None, Some(fork::child)) };
+            spawn::install_deepen(deep::install);
             create::install_find(next(c"_dl_find_object"));
             table::patch_all();
         }

@@ -7,6 +7,7 @@
 
 use core::ffi::{CStr, c_char, c_void};
 use core::sync::atomic::{AtomicU32, Ordering};
+use std::ffi::CString;
 
 use crate::interpose::Real;
 
@@ -52,6 +53,8 @@ pub mod flag {
     pub const optional: u32 = 1;
     /// glibc's internal calls are detoured too.
     pub const deep: u32 = 2;
+    /// It ends descriptors.
+    pub const closes: u32 = 4;
 }
 
 /// One interposed symbol.
@@ -72,6 +75,26 @@ pub struct Row {
     pub real: *const Real,
     /// Binds the real function.
     pub bind: fn(),
+    /// A deep row's bare form, or NULL.
+    pub bare: *const c_void,
+    /// Where glibc's internal calls arrive, or NULL.
+    pub detour: *const c_void,
+}
+
+impl Row {
+    /// The symbol and its aliases.
+    pub fn names(&self) -> impl Iterator<Item = CString> {
+        // SAFETY: file header.
+        let (name, aliases) = unsafe { (CStr::from_ptr(self.name), CStr::from_ptr(self.aliases)) };
+        let aliases = aliases.to_bytes().split(|byte| *byte == b' ').filter(|alias| !alias.is_empty());
+        [name.to_bytes()].into_iter().chain(aliases).filter_map(|name| CString::new(name).ok())
+    }
+
+    /// From now on the bare form stands for the real function.
+    pub fn go_bare(&self) {
+        // SAFETY: file header.
+        unsafe { (*self.real).replace(self.bare) };
+    }
 }
 
 // SAFETY: a row is constant (file header).
@@ -80,6 +103,7 @@ unsafe impl Sync for Row {}
 /// The rows of each file.
 const PARTS: &[&[Row]] = &[
     crate::start::ROWS,
+    crate::deep::ROWS,
     crate::lock::ROWS,
     crate::os::ROWS,
     crate::process::ROWS,
@@ -144,6 +168,11 @@ pub fn patched(group: Group) -> bool {
 /// Puts all rows in force.
 pub fn patch_all() {
     PATCHED.store(u32::MAX, Ordering::Relaxed);
+}
+
+/// Every row.
+pub fn rows() -> &'static [Row] {
+    &ALL
 }
 
 /// Binds every real function, so that no row ever takes the loader's lock.

@@ -56,7 +56,6 @@ rows! { Thread;
         }
     }
 
-    #[deep]
     fn pthread_join(thread: pthread_t, value: *mut *mut c_void) -> c_int {
         join(green(), thread, value, Until::NEVER).unwrap_or_else(|| real()(thread, value))
     }

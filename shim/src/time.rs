@@ -5,6 +5,7 @@ use core::ffi::{c_int, c_uint};
 use eventlet_core::blocking::sleep as sleeping;
 use libc::timespec;
 
+use crate::deep::bare::{self, cancellable};
 use crate::errno;
 use crate::interpose::rows;
 
@@ -25,7 +26,7 @@ rows! { Time;
     #[deep]
     fn clock_nanosleep(clock: libc::clockid_t, flags: c_int, wait: *const timespec, left: *mut timespec) -> c_int {
         |g| errno::code(sleeping::clock_nanosleep(g, clock, flags, wait, left))
-    }
+    } else { cancellable(|| errno::code(bare::clock_nanosleep(clock, flags, wait, left))) }
 
     #[unchecked = "not declared"]
     fn thrd_sleep(wait: *const timespec, left: *mut timespec) -> c_int {

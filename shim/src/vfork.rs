@@ -8,6 +8,7 @@
 
 use core::arch::naked_asm;
 use core::ffi::{c_int, c_void};
+use core::ptr;
 
 use eventlet_core::kernel::Errno;
 use eventlet_core::runtime::fork::{BYPASS, VFORK};
@@ -78,4 +79,6 @@ pub const ROWS: &[Row] = &[Row {
     bind: || {
         REAL.get(find);
     },
+    bare: ptr::null(),
+    detour: ptr::null(),
 }];

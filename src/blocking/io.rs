@@ -164,6 +164,6 @@ fn reborn(turn: Turn, side: Side) -> Result<Turn> {
 
 /// What never waits counts against the caller's turn all the same.
 fn inline(green: &Green, answer: Result<usize>) -> Result<usize> {
-    hub().charge(green);
+    hub().charge_inline(green);
     answer
 }

@@ -69,6 +69,11 @@ pub fn close(green: &Green, fd: c_int) -> Result<()> {
     if green.cancelled.get() {
         return Err(Errno::CANCELLED);
     }
+    close_quietly(fd)
+}
+
+/// The same, but no cancellation point.
+pub fn close_quietly(fd: c_int) -> Result<()> {
     if is_own(fd) {
         return Err(BAD);
     }

@@ -4,9 +4,11 @@ pub mod clock;
 pub mod fs;
 pub mod log;
 pub mod options;
+pub mod patch;
 pub mod real;
 pub mod signal;
 pub mod stats;
 pub mod syscall;
+pub mod tasks;
 
 pub use syscall::{Errno, Result};

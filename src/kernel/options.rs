@@ -101,6 +101,10 @@ pub mod fault {
     pub const NO_GUARD_INSTALL: u64 = 8;
     /// io_uring is not there.
     pub const NO_URING: u64 = 16;
+    /// Pages of code cannot be swapped.
+    pub const NO_SWAP: u64 = 32;
+    /// libc's code cannot be changed at all: no deep layer.
+    pub const NO_DEEP: u64 = 64;
 }
 
 /// Every option, for the reader and for `--help`.

@@ -34,6 +34,13 @@ pub fn in_vfork() -> bool {
     this().is_some_and(|green| green.bypass.get() == VFORK)
 }
 
+/// Whether this is a child that libc made inside itself and that shares our memory (posix_spawn's). Of a green thread.
+pub fn in_child() -> bool {
+    // SAFETY: getpid takes nothing.
+    let pid = unsafe { crate::syscall!(libc::SYS_getpid) };
+    pid != Ok(hub().first.tid.get() as usize)
+}
+
 /// Runs `call`, whose child shares our memory until it execs, as vfork's does.
 #[inline(always)]
 pub fn sharing<T>(green: &Green, call: impl FnOnce() -> T) -> T {

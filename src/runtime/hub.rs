@@ -53,6 +53,7 @@ pub struct Hub {
     polled_at: Cell<u64>,
     poll_due: Cell<bool>,
     budget: Cell<u32>,
+    inside: Cell<bool>,
     fp: Cell<FpControl>,
     fs: Cell<usize>,
     timers: UnsafeCell<Timers>,
@@ -77,6 +78,7 @@ static HUB: Hub = Hub {
     polled_at: Cell::new(0),
     poll_due: Cell::new(false),
     budget: Cell::new(BUDGET),
+    inside: Cell::new(false),
     fp: Cell::new(FpControl::DEFAULT),
     fs: Cell::new(0),
     timers: UnsafeCell::new(Timers::new()),
@@ -192,6 +194,20 @@ impl Hub {
         self.budget.set(budget);
         if budget == 0 {
             self.spent(green);
+        }
+    }
+
+    /// libc itself makes the call that follows. While libc initialises something once, other threads would wait in the
+    /// kernel for its end: so what need not wait must not give the hub away there.
+    #[inline(always)]
+    pub fn enter_libc(&self) {
+        self.inside.set(true);
+    }
+
+    /// [`charge`](Hub::charge) of a call that cannot wait, unless libc makes it.
+    pub fn charge_inline(&self, green: &Green) {
+        if !self.inside.replace(false) {
+            self.charge(green);
         }
     }
 

@@ -9,7 +9,7 @@
 
 use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use corosensei::stack::Stack as _;
 
@@ -58,6 +58,21 @@ const GREEN: u32 = 1;
 const NATIVE: u32 = 2;
 static MODE: AtomicU32 = AtomicU32::new(DORMANT);
 
+static DEEPEN: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+
+/// Gives activation a last step: what the edge does to libc's own calls, once there are green threads.
+pub fn install_deepen(deepen: fn()) {
+    DEEPEN.store(deepen as *mut (), Ordering::Release);
+}
+
+fn deepen() {
+    let step = DEEPEN.load(Ordering::Acquire);
+    if !step.is_null() {
+        // SAFETY: stored above, with this type.
+        unsafe { core::mem::transmute::<*mut (), fn()>(step)() };
+    }
+}
+
 /// Whether threads made now can be green; the first call on the process's first thread activates. False for ever when
 /// this glibc's layout is not understood (said once on stderr), and false for a foreign thread while dormant.
 pub fn ready() -> bool {
@@ -79,6 +94,7 @@ fn activate() -> bool {
     let answer = known.and_then(|()| {
         hub().activate(tid.unwrap_or(0) as i32).map_err(|_| "the poller could not be made")?;
         signals::activate().map_err(|_| "no alternate stack for overflow reports")?;
+        deepen();
         preempt::start().map_err(|_| "the preemption helper could not be started")
     });
     match answer {

@@ -12,6 +12,7 @@
 pub mod barrier;
 pub mod cond;
 pub mod futex;
+pub mod internal;
 pub mod mutex;
 pub mod once;
 pub mod rwlock;

@@ -1,0 +1,213 @@
+//! The deep layer: libc's internal calls lead to our rows as well.
+//!
+//! LD_PRELOAD sees only calls between libraries; stdio, name resolution, `system` wait inside libc. But each of those paths
+//! ends in one exported function, or in the wait for an internal lock. A jump at its first bytes makes them all green:
+//! ```text
+//!   fgets -> _IO_file_read -> read:  jmp ---> trampoline page ---> detour of the row -> body
+//!                                             (within 2 GiB)          |-> foreign thread, handler, vfork child: bare
+//! ```
+//! The old body is never run again: from then on the "real" function of such a row is its bare form, a system call.
+//!
+//! All is looked up by the constructor's rules but done at activation, once: a process that stays alone pays nothing.
+//! A fork child inherits it.
+//!
+//! [`text`] says what may be changed; [`bare`] holds the system calls; `kernel::patch` changes the pages.
+//!
+//! Safety: a row's detour has the prototype of its function. An entry is changed only where libc's own tables say that a
+//! function starts, nothing jumps into the bytes, and no thread stands within them.
+
+pub mod bare;
+mod text;
+
+use core::ffi::{CStr, c_int, c_void};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use eventlet_core::blocking::lock::internal;
+use eventlet_core::kernel::log;
+use eventlet_core::kernel::options::{self, fault};
+use eventlet_core::kernel::patch::{self, Edit, Way};
+use eventlet_core::kernel::tasks::{self, Place};
+use eventlet_core::runtime::{fork, hub, this};
+use eventlet_core::syscall;
+
+use crate::interpose::{green, rows};
+use crate::table::{self, Group};
+use text::{JUMP, Text};
+
+/// What a detour does first. True: the call belongs to a child of posix_spawn, which shares our memory but not our
+/// descriptors; `closes`: the row is one that could do harm then.
+#[inline(always)]
+pub fn enter(closes: bool) -> bool {
+    if this().is_none() {
+        return false;
+    }
+    hub().enter_libc();
+    closes && fork::in_child()
+}
+
+/// A function of libc and where its calls shall go.
+struct Detour {
+    entry: usize,
+    whole: bool,
+    target: usize,
+}
+
+/// What is to be changed, until it is.
+struct Plan {
+    text: Text,
+    detours: Vec<Detour>,
+}
+
+impl Plan {
+    fn add(&mut self, name: &str, function: usize, target: usize) {
+        let refused = match self.text.function(function) {
+            None => Err("no function starts there"),
+            Some(code) => text::entry(code).map(|at| (function + at, text::is_whole(&code[at..]))),
+        };
+        match refused {
+            Ok((entry, _)) if self.detours.iter().any(|known| known.entry == entry) => {}
+            Ok((entry, whole)) => self.detours.push(Detour { entry, whole, target }),
+            Err(why) => log::note(format_args!("{name} of libc stays as it is: {why}")),
+        }
+    }
+
+    /// The internal lock functions that have no name: neighbours of those that have one.
+    fn add_locks(&mut self, find: impl Fn(&CStr) -> usize) {
+        const ROOM: usize = 0x80;
+        let mut add =
+            |name, caller, neighbour, target| match self.text.callee(find(caller), find(neighbour), ROOM) {
+                Some(function) => self.add(name, function, target),
+                None => log::note(format_args!("{name} of libc was not found")),
+            };
+        add(
+            "__lll_lock_wait",
+            c"pthread_mutex_lock",
+            c"__lll_lock_wait_private",
+            lock_wait as *const () as usize,
+        );
+        add(
+            "__lll_lock_wake",
+            c"pthread_mutex_unlock",
+            c"__lll_lock_wake_private",
+            lock_wake as *const () as usize,
+        );
+    }
+
+    /// Writes the trampolines, then the jumps to them.
+    fn apply(mut self) -> Result<(usize, Way), &'static str> {
+        let alone = self.clear_of_threads();
+        self.detours.sort_unstable_by_key(|detour| detour.entry);
+        // jmp [rip]; the address.
+        let trampoline = |detour: &Detour| {
+            let mut code = [0xff, 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xcc, 0xcc];
+            code[6..14].copy_from_slice(&detour.target.to_le_bytes());
+            code
+        };
+        let code: Vec<[u8; 16]> = self.detours.iter().map(trampoline).collect();
+        let page = patch::page_near(self.text.code.clone(), code.as_flattened())
+            .map_err(|_| "no page for the jumps near libc")?;
+        let jump = |(number, detour): (usize, &Detour)| {
+            let distance = (page + number * size_of::<[u8; 16]>()).wrapping_sub(detour.entry + JUMP);
+            let mut bytes = [0xe9; JUMP];
+            bytes[1..].copy_from_slice(&(distance as i32).to_le_bytes());
+            Edit { at: detour.entry, bytes }
+        };
+        let edits: Vec<Edit> = self.detours.iter().enumerate().map(jump).collect();
+        // SAFETY: see the file's header.
+        let way = unsafe { patch::text(&edits, alone) }.map_err(|_| "its code cannot be changed")?;
+        Ok((edits.len(), way))
+    }
+
+    /// Waits until no other kernel thread stands within the bytes of an entry. Entries at which one still could are
+    /// left out. Whether no other thread runs at all.
+    fn clear_of_threads(&mut self) -> bool {
+        const LOOKS: u32 = 20;
+        let pause = libc::timespec { tv_sec: 0, tv_nsec: 500_000 };
+        let mut alone = true;
+        for _ in 0..LOOKS {
+            let mut clear = true;
+            alone = true;
+            let looked = tasks::others(|place| {
+                alone = false;
+                clear &= match place {
+                    Place::Runs => false,
+                    Place::Waits(at) => !self
+                        .detours
+                        .iter()
+                        .any(|detour| (detour.entry + 1..detour.entry + JUMP).contains(&at)),
+                };
+            });
+            if looked.is_ok() && clear {
+                return alone;
+            }
+            // SAFETY: `pause` is live.
+            let _ = unsafe { syscall!(libc::SYS_nanosleep, &pause, 0) };
+        }
+        self.detours.retain(|detour| detour.whole);
+        log::note(format_args!("threads run: {} entries of libc are changed", self.detours.len()));
+        alone
+    }
+}
+
+/// Makes libc's own calls green. At activation; once.
+pub fn install() {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    match detour_all() {
+        Ok((count, way)) => log::note(format_args!("{count} functions inside libc are green ({way:?})")),
+        Err(why) => log::note(format_args!("calls inside libc stay as they are: {why}")),
+    }
+}
+
+fn detour_all() -> Result<(usize, Way), &'static str> {
+    if options::FAULT.get() & fault::NO_DEEP != 0 {
+        return Err("forced by EVENTLET_FAULT");
+    }
+    // SAFETY: libc is loaded; this only finds it.
+    let libc = unsafe { libc::dlopen(c"libc.so.6".as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+    if libc.is_null() {
+        return Err("libc.so.6 is not there");
+    }
+    // SAFETY: the name is NUL-terminated.
+    let find = |name: &CStr| unsafe { libc::dlsym(libc, name.as_ptr()) } as usize;
+    let text = Text::around(find(c"read") as *mut c_void).ok_or("its tables are not understood")?;
+    let mut plan = Plan { text, detours: Vec::new() };
+    for row in table::rows().iter().filter(|row| !row.detour.is_null()) {
+        for name in row.names() {
+            let function = find(&name);
+            if function != 0 {
+                plan.add(name.to_str().unwrap_or("?"), function, row.detour as usize);
+            }
+        }
+        row.go_bare();
+    }
+    plan.add_locks(find);
+    plan.apply()
+}
+
+unsafe extern "C" fn lock_wait(lock: *mut c_int, private: c_int) {
+    // SAFETY: libc's own lock.
+    unsafe { internal::wait(green(Group::Thread), lock, private) };
+}
+
+unsafe extern "C" fn lock_wake(lock: *mut c_int, private: c_int) {
+    // SAFETY: as above.
+    unsafe { internal::wake(lock, private) };
+}
+
+const PRIVATE: c_int = 0;
+
+rows! { Thread;
+    /// libc waits for one of its own locks.
+    #[deep] #[optional] #[unchecked = "not declared"]
+    fn __lll_lock_wait_private(lock: *mut c_int) -> () {
+        internal::wait(green(), lock, PRIVATE)
+    } else { internal::wait(None, lock, PRIVATE) }
+
+    #[deep] #[optional] #[unchecked = "not declared"]
+    fn __lll_lock_wake_private(lock: *mut c_int) -> () {
+        internal::wake(lock, PRIVATE)
+    } else { internal::wake(lock, PRIVATE) }
+}

@@ -1,0 +1,98 @@
+//! The other kernel threads of this process, and where they stand.
+//!
+//! Safety: raw system calls on descriptors and buffers of our own.
+
+use core::ffi::c_int;
+
+use crate::syscall;
+
+use super::Result;
+
+/// Where another kernel thread stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// In a system call, made just before this address.
+    Waits(usize),
+    /// Nobody can tell.
+    Runs,
+}
+
+/// Tells `each` about every kernel thread but the calling one.
+pub fn others(mut each: impl FnMut(Place)) -> Result<()> {
+    // SAFETY: takes nothing.
+    let own = unsafe { syscall!(libc::SYS_gettid)? };
+    let tasks = Directory::open()?;
+    let mut entries = [0u64; 512];
+    loop {
+        // SAFETY: the buffer is ours.
+        let length =
+            unsafe { syscall!(libc::SYS_getdents64, tasks.0, entries.as_mut_ptr(), size_of_val(&entries))? };
+        if length == 0 {
+            return Ok(());
+        }
+        // SAFETY: the kernel has filled so many bytes.
+        let mut rest = unsafe { core::slice::from_raw_parts(entries.as_ptr().cast::<u8>(), length) };
+        // An entry: inode and offset (8 bytes each), its length (2), its type, its name with a NUL.
+        while rest.len() > 19 {
+            let size = u16::from_ne_bytes([rest[16], rest[17]]) as usize;
+            let name = rest[19..size].split(|byte| *byte == 0).next().unwrap_or(&[]);
+            if let Some(tid) = number(name, 10)
+                && tid != own
+                && let Some(place) = tasks.place(name)
+            {
+                each(place);
+            }
+            rest = &rest[size..];
+        }
+    }
+}
+
+struct Directory(c_int);
+
+impl Directory {
+    fn open() -> Result<Directory> {
+        let path = c"/proc/self/task".as_ptr();
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+        // SAFETY: the path is NUL-terminated.
+        Ok(Directory(unsafe { syscall!(libc::SYS_openat, libc::AT_FDCWD, path, flags)? } as c_int))
+    }
+
+    /// None: it is gone.
+    fn place(&self, tid: &[u8]) -> Option<Place> {
+        let mut path = [0u8; 32];
+        path[..tid.len()].copy_from_slice(tid);
+        path[tid.len()..][..8].copy_from_slice(b"/syscall");
+        let mut text = [0u8; 256];
+        // SAFETY: path and buffer are ours, the descriptor is closed at once.
+        let length = unsafe {
+            let fd =
+                syscall!(libc::SYS_openat, self.0, path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC).ok()?;
+            let length = syscall!(libc::SYS_read, fd, text.as_mut_ptr(), text.len());
+            let _ = syscall!(libc::SYS_close, fd);
+            length.ok()?
+        };
+        // "running", or numbers that end in the stack pointer and the program counter.
+        let last = text[..length].trim_ascii_end().rsplit(|byte| *byte == b' ').next()?;
+        Some(match last.strip_prefix(b"0x").and_then(|digits| number(digits, 16)) {
+            Some(address) => Place::Waits(address),
+            None => Place::Runs,
+        })
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // SAFETY: our own descriptor.
+        let _ = unsafe { syscall!(libc::SYS_close, self.0) };
+    }
+}
+
+fn number(digits: &[u8], base: usize) -> Option<usize> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0usize, |number, digit| {
+        let digit = (*digit as char).to_digit(base as u32)?;
+        number.checked_mul(base)?.checked_add(digit as usize)
+    })
+}
