@@ -3,4 +3,4 @@
 #[macro_use]
 mod common;
 
-cases!("masks.c": masks, others, pending, directed, waits, suspended, descriptor, actions, nested, jumps, alternate, busy);
+cases!("masks.c": masks, others, pending, directed, waits, suspended, descriptor, actions, nested, jumps, alternate, busy, realtime);

@@ -356,6 +356,36 @@ static void jumps(void) {
     join(thread);
 }
 
+/* Realtime signals come as often as they were sent, in order, with what was sent along; the lowest number first. */
+static volatile int values[2], disorder, received;
+static void in_order(int signal, siginfo_t *info, void *context) {
+    int which = signal == SIGRTMIN + 1;
+    disorder += info->si_value.sival_int != values[which]++ || info->si_code != SI_QUEUE;
+    received += context != NULL;
+}
+static void *flood(void *arg) {
+    for (int i = 0; i < 500; i++) {
+        must(sigqueue(getpid(), SIGRTMIN, (union sigval){i}));
+        must(sigqueue(getpid(), SIGRTMIN + 1, (union sigval){i}));
+    }
+    down(&go);
+    return arg;
+}
+static void realtime(void) {
+    struct sigaction action = {.sa_sigaction = in_order, .sa_flags = SA_SIGINFO};
+    must(sem_init(&go, 0, 0));
+    sigaddset(&action.sa_mask, SIGRTMIN), sigaddset(&action.sa_mask, SIGRTMIN + 1);
+    must(sigaction(SIGRTMIN, &action, NULL)), must(sigaction(SIGRTMIN + 1, &action, NULL));
+    sigset_t set = set_of(SIGRTMIN, SIGRTMIN + 1), none;
+    sigemptyset(&none);
+    zero(pthread_sigmask(SIG_BLOCK, &set, NULL));
+    pthread_t thread = spawn(flood, NULL);
+    while (received < 1000) sigsuspend(&none);
+    printf("in disorder %d\n", disorder);
+    must(sem_post(&go));
+    join(thread);
+}
+
 /* SA_ONSTACK, and the context that a handler changes. */
 static char *stack;
 static void on_stack(int signal, siginfo_t *info, void *context) {
@@ -401,6 +431,6 @@ static void busy(void) {
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(masks),     CASE(others),     CASE(pending), CASE(directed), CASE(waits),
                            CASE(suspended), CASE(descriptor), CASE(actions), CASE(nested),   CASE(jumps),
-                           CASE(alternate), CASE(busy)};
+                           CASE(alternate), CASE(busy),       CASE(realtime)};
     return RUN(argc, argv, tests);
 }

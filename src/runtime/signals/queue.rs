@@ -9,12 +9,13 @@ use core::cell::UnsafeCell;
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::kernel::log;
 use crate::runtime::green::Green;
 
-const SLOTS: usize = 256;
+/// Untouched slots take no memory.
+const SLOTS: usize = 4096;
 const FIRST_REALTIME: c_int = 32;
 
 const FREE: u32 = 0;
@@ -43,6 +44,8 @@ static TABLE: [Slot; SLOTS] = [const {
     }
 }; SLOTS];
 
+/// How many slots from the first on have ever been used.
+static USED: AtomicUsize = AtomicUsize::new(0);
 static COUNT: AtomicU32 = AtomicU32::new(0);
 static ORDER: AtomicU64 = AtomicU64::new(0);
 
@@ -52,9 +55,22 @@ pub(super) fn any() -> bool {
     COUNT.load(Ordering::Relaxed) != 0
 }
 
+fn used() -> &'static [Slot] {
+    &TABLE[..USED.load(Ordering::Acquire)]
+}
+
+/// Whether a signal `sig` waits.
+pub(super) fn holds(sig: c_int) -> bool {
+    any() && used().iter().any(|slot| slot.is_ready(sig))
+}
+
 impl Slot {
     fn claim(&self, from: u32) -> bool {
         self.state.compare_exchange(from, BUSY, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    fn is_for(&self, target: *const Green) -> bool {
+        ptr::eq(self.target.load(Ordering::Relaxed), target)
     }
 
     fn release(&self) {
@@ -62,22 +78,21 @@ impl Slot {
         COUNT.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn is(&self, sig: c_int, target: *const Green) -> bool {
-        self.sig.load(Ordering::Relaxed) == sig
-            && ptr::eq(self.target.load(Ordering::Relaxed), target)
-            && self.state.load(Ordering::Acquire) == READY
+    fn is_ready(&self, sig: c_int) -> bool {
+        self.state.load(Ordering::Acquire) == READY && self.sig.load(Ordering::Relaxed) == sig
     }
 }
 
 /// Lets `sig` wait for `target` (NULL: for the process).
 pub(super) fn put(sig: c_int, info: &libc::siginfo_t, target: *const Green) {
-    if sig < FIRST_REALTIME && TABLE.iter().any(|slot| slot.is(sig, target)) {
+    if sig < FIRST_REALTIME && used().iter().any(|slot| slot.is_ready(sig) && slot.is_for(target)) {
         return;
     }
-    let Some(slot) = TABLE.iter().find(|slot| slot.claim(FREE)) else {
-        log::note(format_args!("signal {sig} is lost: {SLOTS} others wait"));
-        return;
+    let Some(place) = TABLE.iter().position(|slot| slot.claim(FREE)) else {
+        return log::warn(format_args!("signal {sig} is lost: {SLOTS} others wait"));
     };
+    USED.fetch_max(place + 1, Ordering::AcqRel);
+    let slot = &TABLE[place];
     slot.sig.store(sig, Ordering::Relaxed);
     slot.order.store(ORDER.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     slot.target.store(target.cast_mut(), Ordering::Relaxed);
@@ -91,7 +106,7 @@ pub(super) fn put(sig: c_int, info: &libc::siginfo_t, target: *const Green) {
 pub(super) fn take(mine: impl Fn(c_int, *const Green) -> bool) -> Option<(c_int, libc::siginfo_t)> {
     loop {
         let key = |slot: &&Slot| (slot.sig.load(Ordering::Relaxed), slot.order.load(Ordering::Relaxed));
-        let ready = TABLE.iter().filter(|slot| slot.state.load(Ordering::Acquire) == READY);
+        let ready = used().iter().filter(|slot| slot.state.load(Ordering::Acquire) == READY);
         let slot = ready
             .filter(|slot| mine(slot.sig.load(Ordering::Relaxed), slot.target.load(Ordering::Relaxed)))
             .min_by_key(key)?;
@@ -106,14 +121,14 @@ pub(super) fn take(mine: impl Fn(c_int, *const Green) -> bool) -> Option<(c_int,
 
 /// Shows every waiting signal and for whom it is.
 pub(super) fn each(mut show: impl FnMut(c_int, *const Green)) {
-    for slot in TABLE.iter().filter(|slot| slot.state.load(Ordering::Acquire) == READY) {
+    for slot in used().iter().filter(|slot| slot.state.load(Ordering::Acquire) == READY) {
         show(slot.sig.load(Ordering::Relaxed), slot.target.load(Ordering::Relaxed));
     }
 }
 
 /// Drops what `gone` says yes to: the thread has ended.
 pub(super) fn drop_where(gone: impl Fn(*const Green) -> bool) {
-    for slot in &TABLE {
+    for slot in used() {
         if slot.state.load(Ordering::Acquire) == READY
             && gone(slot.target.load(Ordering::Relaxed))
             && slot.claim(READY)

@@ -42,9 +42,11 @@ pub(super) extern "C" fn wrapper(sig: c_int, info: *mut siginfo_t, context: *mut
     }
 }
 
+/// Lets the signal wait; whoever is on the processor makes way at its next call.
 fn wait(sig: c_int, info: &siginfo_t, target: *const Green) {
     queue::put(sig, info, target);
     super::reroute();
+    hub().spend();
     inbox::kick();
 }
 
@@ -77,7 +79,8 @@ fn whose(green: &Green, sig: c_int, info: &siginfo_t) -> Whose {
     match running {
         Some(_) if from_here && (info.si_code == libc::SI_TKILL || sig == libc::SIGPIPE) => Whose::Here,
         _ if info.si_code == libc::SI_TKILL && !from_here => Whose::First,
-        Some(it) if it.is_first() || mask::blocks(&hub().first, sig) => Whose::Here,
+        // Behind those of its kind that wait already.
+        Some(it) if super::is_for(it, sig, core::ptr::null()) && !queue::holds(sig) => Whose::Here,
         _ => Whose::Process,
     }
 }
