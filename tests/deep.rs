@@ -1,0 +1,72 @@
+//! The deep layer: what waits inside libc lets the others run. In each program the waiting call gets what it waits for from
+//! another thread of the same process: under a library that lets it block the hub, it hangs.
+
+mod common;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use common::Program;
+
+mod stdio {
+    use super::common;
+
+    crate::cases!("deep_stdio.c": fgets_socket, fgets_pipe, line, scan, whole, one, wide, fill, contended, locked,
+        all_streams, reopened);
+}
+
+mod processes {
+    use super::common;
+
+    crate::cases!("deep_process.c": run_system, run_popen, run_pclose, run_write, many, children);
+}
+
+mod names {
+    use super::common;
+
+    crate::cases!("deep_names.c": addrinfo, families, hostbyname, query);
+}
+
+mod streams {
+    use super::common;
+
+    crate::cases!("deep_streams.cpp": synced, unsynced, file);
+}
+
+/// Bits of EVENTLET_FAULT: see src/kernel/options.rs.
+const NO_SWAP: &str = "32";
+const NO_DEEP: &str = "64";
+
+#[test]
+fn a_constructor_waits_under_the_loaders_lock() {
+    let library = common::shared("deep_library.c", "libdeep.so", &[]);
+    Program::of("deep_loader.c").arg(library).green();
+}
+
+#[test]
+fn ctypes() {
+    for python in common::python::pythons() {
+        common::python::script(python, "deep").green();
+    }
+}
+
+#[test]
+fn the_layer_says_what_it_did() {
+    let program = Program::of("deep_stdio.c").arg("fgets_pipe").env("EVENTLET_LOG", "1");
+    for (fault, way) in [("0", "(Swap)"), (NO_SWAP, "(Protect)")] {
+        let outcome = program.clone().env("EVENTLET_FAULT", fault).preloaded();
+        assert!(outcome.errors().contains(way) && outcome.status.success(), "{outcome}");
+        let left_out = outcome
+            .errors()
+            .lines()
+            .any(|line| line.contains("stays as it is") || line.contains("not found"));
+        assert!(!left_out, "this libc has all that is looked for\n{outcome}");
+    }
+}
+
+#[test]
+fn without_it_the_hub_blocks() {
+    let program = Program::of("deep_stdio.c").arg("fgets_pipe").env("EVENTLET_FAULT", NO_DEEP);
+    let blocked = program.env("EVENTLET_PREEMPT", "0").limit(Duration::from_secs(2));
+    assert!(catch_unwind(AssertUnwindSafe(|| blocked.green())).is_err());
+}

@@ -1,0 +1,200 @@
+/* stdio waits inside libc. What it waits for comes from another thread, so whoever waits must let that one run. */
+#include "prog.h"
+#include <wchar.h>
+
+static int ends[2];
+
+static void pipe_ends(void) { must(pipe(ends)); }
+static void socket_ends(void) { must(socketpair(AF_UNIX, SOCK_STREAM, 0, ends)); }
+
+/* Writes the words one by one, each when the reader has had time to wait for it. */
+static void *feed(void *words) {
+    for (char *word = words, *end; *word; word = end) {
+        end = strchrnul(word, '|');
+        breathe();
+        send_all(ends[1], word, end - word);
+        if (*end) end++;
+    }
+    breathe();
+    must(close(ends[1]));
+    return NULL;
+}
+
+/* Lets `read_it` have the stream while another thread feeds it. */
+static void fed(void (*make)(void), char *words, void (*read_it)(FILE *)) {
+    make();
+    pthread_t thread = spawn(feed, words);
+    FILE *stream = fdopen(ends[0], "r");
+    check(stream);
+    read_it(stream);
+    join(thread);
+    check(fclose(stream) == 0);
+}
+
+static void by_fgets(FILE *stream) {
+    char line[64];
+    while (fgets(line, sizeof line, stream)) printf("[%s]", line);
+    printf(" eof %d error %d\n", feof(stream), ferror(stream));
+}
+static void fgets_socket(void) { fed(socket_ends, "one\n|two|\nthree\n|four", by_fgets); }
+static void fgets_pipe(void) { fed(pipe_ends, "one\n|two|\nthree\n|four", by_fgets); }
+
+static void by_getline(FILE *stream) {
+    char *line = NULL;
+    size_t room = 0;
+    for (ssize_t n; (n = getline(&line, &room, stream)) != -1;) printf("%zd %s", n, line);
+    free(line);
+}
+static void line(void) { fed(socket_ends, "a long |line of |several parts\n|next\n", by_getline); }
+
+static void by_fscanf(FILE *stream) {
+    int n;
+    char word[16];
+    while (fscanf(stream, "%d %15s", &n, word) == 2) printf("%d %s\n", n, word);
+}
+static void scan(void) { fed(pipe_ends, "1|2 tw|elve\n3| three\n", by_fscanf); }
+
+static void by_fread(FILE *stream) {
+    char bytes[10] = "";
+    size_t n = fread(bytes, 1, 9, stream);
+    printf("%zu %s\n", n, bytes);
+    memset(bytes, 0, sizeof bytes);
+    n = fread(bytes, 2, 4, stream);
+    printf("%zu %s\n", n, bytes);
+}
+static void whole(void) { fed(pipe_ends, "abc|def|ghi|jk|l", by_fread); }
+
+static void by_getc(FILE *stream) {
+    for (int c; (c = getc(stream)) != EOF;) putchar(c);
+    putchar('\n');
+}
+static void one(void) { fed(socket_ends, "x|y|z", by_getc); }
+
+static void by_fgetws(FILE *stream) {
+    wchar_t text[32];
+    while (fgetws(text, 32, stream)) printf("%ls", text);
+}
+static void wide(void) { fed(pipe_ends, "wi|de\nline\n", by_fgetws); }
+
+/* A writer that fills the pipe, and a reader that begins only then. */
+static void *drain(void *arg) {
+    char bytes[4096];
+    long total = 0;
+    breathe();
+    for (ssize_t n; (n = must(read(ends[0], bytes, sizeof bytes))) > 0; total += n) {}
+    return (void *)total;
+}
+
+static void fill(void) {
+    pipe_ends();
+    FILE *stream = fdopen(ends[1], "w");
+    check(stream);
+    pthread_t thread = spawn(drain, NULL);
+    long total = 0;
+    for (int i = 0; i < 20000; i++) total += fprintf(stream, "this is line %d\n", i);
+    check(fflush(stream) == 0);
+    check(fclose(stream) == 0);
+    check((long)join(thread) == total);
+    printf("%ld bytes\n", total);
+}
+
+/* Two threads want one FILE: the second waits for the lock while the first waits for bytes with the lock held. */
+static FILE *shared;
+static int entered;
+
+static void *take_char(void *arg) {
+    entered++;
+    return (void *)(intptr_t)getc(shared);
+}
+
+static void contended(void) {
+    socket_ends();
+    shared = fdopen(ends[0], "r");
+    check(shared);
+    pthread_t threads[5];
+    for (int i = 0; i < 5; i++) threads[i] = spawn(take_char, NULL);
+    while (entered < 5) breathe();
+    send_all(ends[1], "abc", 3);
+    breathe();
+    send_all(ends[1], "de", 2);
+    int sum = 0;
+    for (int i = 0; i < 5; i++) sum += (int)(intptr_t)join(threads[i]);
+    printf("%d\n", sum == 'a' + 'b' + 'c' + 'd' + 'e');
+}
+
+/* flockfile over a wait; the others come in the order of the lock, each whole line by itself. */
+static int baton[2];
+
+static void *line_in_two(void *name) {
+    char byte;
+    flockfile(shared);
+    fprintf(shared, "%s ", (char *)name);
+    read_all(baton[0], &byte, 1);
+    fprintf(shared, "%s\n", (char *)name);
+    funlockfile(shared);
+    return NULL;
+}
+
+static void locked(void) {
+    char text[64] = "";
+    must(pipe(baton));
+    shared = fmemopen(text, sizeof text, "w");
+    check(shared);
+    pthread_t threads[] = {spawn(line_in_two, "one"), spawn(line_in_two, "one"), spawn(line_in_two, "one")};
+    breathe();
+    send_all(baton[1], "123", 3);
+    for (int i = 0; i < 3; i++) join(threads[i]);
+    check(ftrylockfile(shared) == 0);
+    check(fclose(shared) == 0);
+    fputs(text, stdout);
+}
+
+/* fflush(NULL) and exit go over all streams while somebody waits in one of them. */
+static void *wait_in_stream(void *stream) {
+    char text[8];
+    return fgets(text, sizeof text, stream) ? stream : NULL;
+}
+
+static void all_streams(void) {
+    pipe_ends();
+    FILE *in = fdopen(ends[0], "r"), *out = fdopen(ends[1], "w");
+    check(in && out);
+    pthread_t thread = spawn(wait_in_stream, in);
+    breathe();
+    fputs("text\n", out);
+    check(fflush(out) == 0);
+    check(join(thread) == in);
+    check(fflush(NULL) == 0);
+    spawn(wait_in_stream, in);
+    breathe();
+    puts("leaves while a thread reads");
+}
+
+static void reopened(void) {
+    int other[2];
+    pipe_ends();
+    must(pipe(other));
+    FILE *stream = fdopen(ends[0], "r");
+    pthread_t thread = spawn(feed, "first\n");
+    char text[16];
+    check(fgets(text, sizeof text, stream));
+    fputs(text, stdout);
+    join(thread);
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", other[0]);
+    check(freopen(path, "r", stream));
+    must(close(other[0]));
+    ends[1] = other[1];
+    thread = spawn(feed, "second\n");
+    check(fgets(text, sizeof text, stream));
+    fputs(text, stdout);
+    join(thread);
+    check(fclose(stream) == 0);
+}
+
+int main(int argc, char **argv) {
+    struct test tests[] = {CASE(fgets_socket), CASE(fgets_pipe), CASE(line),   CASE(scan),        CASE(whole),
+                           CASE(one),          CASE(wide),       CASE(fill),   CASE(contended),   CASE(locked),
+                           CASE(all_streams),  CASE(reopened)};
+    return RUN(argc, argv, tests);
+}
