@@ -12,6 +12,14 @@ fn shared_accept() {
     common::Program::of("shared_accept.c").green();
 }
 
+/// With io_uring and RWF_NOWAIT, and without: `EVENTLET_FAULT` says which is missing.
+#[test]
+fn streams() {
+    for (seed, fault) in [("1", "0"), ("2", "4"), ("3", "16"), ("4", "20")] {
+        common::Program::of("streams.c").arg(seed).env("EVENTLET_FAULT", fault).green();
+    }
+}
+
 /// The bare kernel leaves these waiters asleep for ever; here they are told (DESIGN, section 6).
 fn told(case: &str, expected: &[&str]) {
     let outcome = common::Program::of("closing.c").arg(case).preloaded();

@@ -103,7 +103,10 @@ unsafe fn attempt(turn: &Turn, buffers: *const iovec, count: usize) -> Result<(u
         return Err(AGAIN);
     }
     // SAFETY: the caller's promise.
-    let (mut window, mut count) = unsafe { Rest::new(buffers, count) }.window();
+    let mut all = unsafe { Rest::new(buffers, count) };
+    // Empty buffers at the front could fill the window.
+    all.skip(0);
+    let (mut window, mut count) = all.window();
     let mut room = libc::PIPE_BUF;
     for (place, buffer) in window[..count].iter_mut().enumerate() {
         buffer.iov_len = buffer.iov_len.min(room);
