@@ -46,7 +46,7 @@ rows! { Thread;
         }
         let answer = real()(lock);
         if answer == 0 {
-            mutex::unlocked(lock.cast());
+            mutex::unlocked(green(), lock.cast());
         }
         answer
     }

@@ -16,15 +16,15 @@ use crate::runtime::spawn::{Plan, Stack};
 use crate::runtime::{spawn, this};
 use crate::syscall;
 
-/// Beginnings of the file names of objects whose threads stay real.
+/// File names of objects whose threads stay real.
 const NATIVE: [&[u8]; 9] = [
-    b"libgomp.so",
-    b"libomp.so",
-    b"libiomp",
-    b"libopenblas",
-    b"libblis",
-    b"libmkl_",
-    b"libtbb",
+    b"libgomp.so*",
+    b"libomp.so*",
+    b"libiomp*",
+    b"libopenblas*",
+    b"libblis*",
+    b"libmkl_*",
+    b"libtbb*",
     b"libjvm.so",
     b"libjli.so",
 ];
@@ -142,13 +142,25 @@ fn is_native(start: Start) -> bool {
 
 fn names_native(path: &[u8]) -> bool {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-    let more = options::NATIVE.get().split(|byte| *byte == b',').filter(|part| !part.is_empty());
-    NATIVE.into_iter().chain(more).any(|beginning| name.starts_with(beginning))
+    let more = options::NATIVE.get().split(|byte| *byte == b':').filter(|part| !part.is_empty());
+    NATIVE.into_iter().chain(more).any(|pattern| matches(pattern, name))
+}
+
+/// Shell patterns with `*` and `?`.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => (0..=name.len()).any(|start| matches(rest, &name[start..])),
+        (Some((wanted, pattern)), Some((byte, name))) => {
+            (*wanted == b'?' || wanted == byte) && matches(pattern, name)
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::names_native;
+    use super::{matches, names_native};
 
     #[test]
     fn pools_are_known_by_their_file_names() {
@@ -156,5 +168,6 @@ mod tests {
         assert!(names_native(b"libtbb12.so"));
         assert!(!names_native(b"/opt/libgomp.so.d/libc.so.6"));
         assert!(!names_native(b""));
+        assert!(matches(b"lib?x*.so*", b"libaxy.so.1") && !matches(b"lib?x", b"libx"));
     }
 }

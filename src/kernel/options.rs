@@ -86,7 +86,7 @@ pub static STATS: Switch = Switch::new(c"EVENTLET_STATS", 0, "1: print the count
 pub static FAULT: Switch =
     Switch::new(c"EVENTLET_FAULT", 0, "test hooks that make a part fail; see src/kernel/options.rs");
 
-/// EVENTLET_NATIVE: objects (beginnings of file names, between commas) whose threads stay real, beside the known ones.
+/// EVENTLET_NATIVE: file names of objects (shell patterns between colons) whose threads stay real, beside the known ones.
 pub static NATIVE: Text = Text::new(c"EVENTLET_NATIVE");
 
 /// Bits of [`FAULT`].

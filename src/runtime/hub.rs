@@ -211,6 +211,15 @@ impl Hub {
         }
     }
 
+    /// Whether preemption could not switch away where `green` stood: a call that always succeeds at once, and so is not
+    /// charged, makes up for it.
+    #[inline(always)]
+    pub fn make_up(&self, green: &Green) {
+        if self.budget.get() == 1 {
+            self.spent(green);
+        }
+    }
+
     /// The running thread's next charged call yields.
     pub(super) fn spend(&self) {
         self.budget.set(1);

@@ -124,11 +124,15 @@ pub unsafe fn try_lock(g: &Green, mutex: *mut c_void) -> Result<()> {
     }
 }
 
-/// What follows the real `pthread_mutex_unlock`, on every thread.
+/// What follows the real `pthread_mutex_unlock`, on every thread; `g` is the green one that may park.
 #[inline(always)]
-pub fn unlocked(mutex: *mut c_void) {
-    if parking::wake_one(mutex as usize).is_some_and(|wait| wait.b != 0) {
-        make_way();
+pub fn unlocked(g: Option<&Green>, mutex: *mut c_void) {
+    let woken = parking::wake_one(mutex as usize);
+    if let Some(g) = g {
+        match woken {
+            Some(wait) if wait.b != 0 && g.preemptible.get() => g.yield_now(),
+            _ => hub().make_up(g),
+        }
     }
 }
 
@@ -138,16 +142,6 @@ pub(super) unsafe fn release(mutex: *mut c_void) -> Result<()> {
     result(unsafe { (real().pthread_mutex_unlock)(mutex) })?;
     parking::wake(mutex as usize, 1);
     Ok(())
-}
-
-/// Lets the thread run that was woken in vain before.
-#[cold]
-fn make_way() {
-    if let Some(g) = crate::runtime::current()
-        && g.preemptible.get()
-    {
-        g.yield_now();
-    }
 }
 
 /// What follows the real `pthread_mutex_init`, on every thread.
