@@ -68,10 +68,10 @@ fn park(g: &Green, word: &AtomicU32) {
     }
 }
 
-/// Wakes one waiter of the lock, which was given free.
+/// Wakes one waiter of the lock of each kind: it was given free. The word may be that of a mutex, and a green thread that
+/// waited for a mutex does not leave it at 2: nobody would wake the next one, if that is foreign.
 pub unsafe fn wake(lock: *mut i32, private: i32) {
-    if parking::wake(lock as usize, 1) == 0 {
-        // SAFETY: wakes at the lock's own word.
-        let _ = unsafe { syscall!(libc::SYS_futex, lock, operation(libc::FUTEX_WAKE, private), 1) };
-    }
+    parking::wake(lock as usize, 1);
+    // SAFETY: wakes at the lock's own word.
+    let _ = unsafe { syscall!(libc::SYS_futex, lock, operation(libc::FUTEX_WAKE, private), 1) };
 }
