@@ -108,6 +108,21 @@ impl<T> List<T> {
         self.head.set(node);
     }
 
+    /// Puts `node` before `place`, which is in this list.
+    pub fn insert_before(&self, place: &Node<T>, node: &Node<T>, owner: *const T) {
+        debug_assert!(node.list.get().is_null() && ptr::eq(place.list.get(), self));
+        // SAFETY: the neighbour of a linked node is a live node of the same list.
+        let Some(previous) = (unsafe { place.previous.get().as_ref() }) else {
+            return self.push_front(node, owner);
+        };
+        node.owner.set(owner);
+        node.list.set(self);
+        node.previous.set(previous);
+        node.next.set(place);
+        previous.next.set(node);
+        place.previous.set(node);
+    }
+
     /// The first node.
     pub fn front(&self) -> Option<&Node<T>> {
         // SAFETY: linked nodes are live.
@@ -170,6 +185,12 @@ mod tests {
             list.push_back(node, owner);
         }
         nodes[1].unlink();
+        nodes[1].unlink();
+        list.push_front(&nodes[1], &owners[1]);
+        nodes[2].unlink();
+        list.insert_before(&nodes[3], &nodes[2], &owners[2]);
+        nodes[0].unlink();
+        list.insert_before(&nodes[1], &nodes[0], &owners[0]);
         nodes[1].unlink();
         list.push_front(&nodes[1], &owners[1]);
         let mut seen = Vec::new();

@@ -138,6 +138,10 @@ pub struct Green {
 
     /// The wait node of calls that wait for one thing.
     pub node: Node<Green>,
+    /// When it came to the address that it waits on: a running number.
+    pub age: Cell<u64>,
+    /// The condition variable whose wait timed out last, and its age there.
+    pub overdue: Cell<(usize, u64)>,
     /// The wait nodes of calls that wait for many (poll, select).
     pub nodes: UnsafeCell<Vec<Node<Green>>>,
     /// Cancellation was asked for and is enabled: the next cancellation point acts on it.
@@ -198,6 +202,8 @@ impl Green {
             preemptible: Cell::new(true),
             cut_at: Cell::new(0),
             node: Node::new(),
+            age: Cell::new(0),
+            overdue: Cell::new((0, 0)),
             nodes: UnsafeCell::new(Vec::new()),
             cancelled: Cell::new(false),
             exiting: Cell::new(false),

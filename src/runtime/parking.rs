@@ -19,7 +19,7 @@
 //! Safety: a node is linked in at most one bucket, under that bucket's lock, and unlinked before its thread goes on.
 
 use core::hint::spin_loop;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 use crate::data::Deadline;
 use crate::data::list::{List, Node};
@@ -43,6 +43,9 @@ unsafe impl Sync for Bucket {}
 static TABLE: [Bucket; BUCKETS] =
     [const { Bucket { locked: AtomicBool::new(false), waiters: AtomicUsize::new(0), list: List::new() } };
         BUCKETS];
+
+/// Numbers the waiters in the order of their coming.
+static AGE: AtomicU64 = AtomicU64::new(1);
 
 fn bucket(address: usize) -> &'static Bucket {
     let hash = (address >> 2).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -76,6 +79,19 @@ impl Bucket {
         self.waiters.store(self.waiters.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
     }
 
+    /// Links `green` before all that came later than it did. Under the lock, on the hub's thread.
+    fn link_by_age(&self, green: &Green) {
+        let mut node = self.list.front();
+        while let Some(waiter) = node {
+            // SAFETY: a linked node's owner is alive.
+            if unsafe { (*waiter.owner()).age.get() } > green.age.get() {
+                return self.list.insert_before(waiter, &green.node, green);
+            }
+            node = self.list.after(waiter);
+        }
+        self.list.push_back(&green.node, green);
+    }
+
     /// Takes out the first waiter of `address` that `accept` likes and ends its wait; what it waited for. Under the
     /// lock.
     fn wake_first(&self, address: usize, on_hub: bool, accept: impl Fn(&Wait) -> bool) -> Option<Wait> {
@@ -100,8 +116,9 @@ impl Bucket {
     }
 }
 
-/// Parks `green`, which has said what it expects, on `address` until a wake-up, `deadline`, a signal or a cancel, unless `validate` (asked when the
-/// node is linked) says that there is nothing to wait for. `front`: keeps the place of one that was woken in vain.
+/// Parks `green`, which has said what it expects, on `address` until a wake-up, `deadline`, a signal or a cancel, unless
+/// `validate` (asked when the node is linked) says that there is nothing to wait for. `keeps`: it waits again, and has
+/// the place that its age says.
 ///
 /// None: `validate` said no, and no wake-up was taken. `Ready` is also the answer when a wake-up came together with
 /// something else: whoever gets `Ready` owns one wake-up and either uses it up or passes it on.
@@ -109,15 +126,16 @@ pub fn park(
     green: &Green,
     address: usize,
     deadline: Deadline,
-    front: bool,
+    keeps: bool,
     validate: impl FnOnce() -> bool,
 ) -> Option<Wake> {
     let bucket = bucket(address);
     bucket.lock();
     green.node.tag.set(address);
-    if front {
-        bucket.list.push_front(&green.node, green);
+    if keeps {
+        bucket.link_by_age(green);
     } else {
+        green.age.set(AGE.fetch_add(1, Ordering::Relaxed));
         bucket.list.push_back(&green.node, green);
     }
     bucket.count_in();

@@ -98,11 +98,21 @@ unsafe fn wait_for(
     if shared {
         until_next = until_next.min(Deadline(clock::now() + SHARED_WAIT));
     }
-    let wake = parking::park(g, cond as usize, until_next, false, || {
+    // Who waits again after a time-out has waited longest: without its place, threads that wait in a loop for a lock of
+    // their own (Python's) can miss every signal.
+    let (place, age) = g.overdue.replace((0, 0));
+    let keeps = place == cond as usize;
+    if keeps {
+        g.age.set(age);
+    }
+    let wake = parking::park(g, cond as usize, until_next, keeps, || {
         // SAFETY: the C function's contract.
         released = unsafe { mutex::release(mutex) };
         released.is_ok()
     });
+    if wake == Some(Wake::TimedOut) {
+        g.overdue.set((cond as usize, g.age.get()));
+    }
     released?;
     // SAFETY: as above.
     let locked = unsafe { mutex::lock(g, mutex) };
