@@ -3,7 +3,7 @@
 use core::ffi::{c_char, c_int, c_long, c_ulong, c_void};
 
 use eventlet_core::blocking::lock::{Until, check_clock, futex};
-use eventlet_core::blocking::{create, thread};
+use eventlet_core::blocking::{create, signal, thread};
 use eventlet_core::kernel::Result;
 use eventlet_core::kernel::syscall::{check, raw6};
 use eventlet_core::runtime::{Green, hub, spawn, this};
@@ -177,6 +177,10 @@ rows! { Thread;
         errno::from(match number {
             libc::SYS_futex => futex::futex(green(), &futex::Call([a, b, c, d, e, f])),
             libc::SYS_gettid => Ok(super::gettid::body() as usize),
+            libc::SYS_tgkill => match this().and_then(|_| signal::thread(a as c_int, b as c_int)) {
+                Some(target) => signal::kill(target, c as c_int).map(|()| 0),
+                None => check(raw6(number, a, b, c, d, e, f)),
+            },
             _ => check(raw6(number, a, b, c, d, e, f)),
         })
     }

@@ -134,12 +134,13 @@ static void pending(void) {
 }
 
 /* pthread_kill: the handler runs in that thread, whatever it waits in. */
-static volatile int stage;
+static volatile int stage, tid;
 static void *target(void *arg) {
     int ends[2];
     char byte;
     mine = 7, expected = pthread_self();
     must(pipe(ends));
+    tid = gettid();
     must(sem_post(&ready));
     show(read(ends[0], &byte, 1)), stage++;
     show(usleep(60000000)), stage++;
@@ -165,6 +166,7 @@ static void directed(void) {
     down(&ready);
     zero(pthread_kill(thread, SIGUSR1)), zero(pthread_kill(thread, SIGUSR1));
     breathe();
+    show(tgkill(getpid(), tid, SIGUSR1)), show(syscall(SYS_tgkill, getpid(), tid, 0)), show(tgkill(getpid(), tid, 65));
     tell(pthread_kill(thread, 0));
     tell(pthread_kill(thread, 65));
     tell(pthread_kill(thread, -1));
