@@ -12,7 +12,7 @@ mod stdio {
     use super::common;
 
     crate::cases!("deep_stdio.c": fgets_socket, fgets_pipe, line, scan, whole, one, wide, fill, contended, locked,
-        all_streams, reopened);
+        all_streams, cancelled, reopened);
 }
 
 mod processes {
@@ -25,6 +25,12 @@ mod names {
     use super::common;
 
     crate::cases!("deep_names.c": addrinfo, families, hostbyname, query);
+}
+
+mod foreign {
+    use super::common;
+
+    crate::cases!("deep_foreign.c": lines, ping, loader, cancel, before);
 }
 
 mod streams {

@@ -4,6 +4,7 @@
 #[macro_use]
 mod common;
 
+cases!("batch.c": all, for_one, stream, full, wrong);
 cases!("closing.c": all_closed, large_select, high_numbers);
 
 /// Needs io_uring: without it, accept makes the listener non-blocking for the length of the call.

@@ -1,10 +1,10 @@
 //! Group socket.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{c_int, c_uint, c_void};
 
-use eventlet_core::blocking::{connection, life, socket as sockets};
+use eventlet_core::blocking::{batch, connection, life, socket as sockets};
 use eventlet_core::runtime::hub;
-use libc::{msghdr, sockaddr, socklen_t};
+use libc::{mmsghdr, msghdr, sockaddr, socklen_t, timespec};
 
 use crate::errno;
 use crate::interpose::{fortify, rows};
@@ -87,4 +87,14 @@ rows! { Socket;
     fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> isize {
         |g| errno::from(sockets::sendmsg(g, fd, message, flags))
     } else SYS_sendmsg
+
+    #[deep]
+    fn recvmmsg(
+        fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int, timeout: *mut timespec
+    ) -> c_int { |g| errno::from(batch::receive(g, fd, messages, count, flags, timeout)) } else SYS_recvmmsg
+
+    #[deep]
+    fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int {
+        |g| errno::from(batch::send(g, fd, messages, count, flags))
+    } else SYS_sendmmsg
 }

@@ -1,5 +1,6 @@
 //! Floor 3: the semantics of each call that can wait.
 
+pub mod batch;
 pub mod connection;
 pub mod create;
 pub mod epoll;

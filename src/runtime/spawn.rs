@@ -60,7 +60,7 @@ static MODE: AtomicU32 = AtomicU32::new(DORMANT);
 
 static DEEPEN: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
-/// Gives activation a last step: what the edge does to libc's own calls, once there are green threads.
+/// Gives activation, and the making of every thread, a step: what the edge does to libc's own calls. On the hub's thread.
 pub fn install_deepen(deepen: fn()) {
     DEEPEN.store(deepen as *mut (), Ordering::Release);
 }
@@ -118,6 +118,7 @@ pub fn spawn(plan: &Plan) -> Result<usize> {
 }
 
 fn make(plan: &Plan) -> Result<&'static Green> {
+    deepen();
     let mut slot = match plan.stack {
         Stack::Own { address, size } => StackSlot::outside(address, size),
         Stack::Size(size) => stack::take(size)?,

@@ -149,7 +149,7 @@ static void locked(void) {
     fputs(text, stdout);
 }
 
-/* fflush(NULL) and exit go over all streams while somebody waits in one of them. */
+/* fflush(NULL) goes over all streams. */
 static void *wait_in_stream(void *stream) {
     char text[8];
     return fgets(text, sizeof text, stream) ? stream : NULL;
@@ -165,9 +165,26 @@ static void all_streams(void) {
     check(fflush(out) == 0);
     check(join(thread) == in);
     check(fflush(NULL) == 0);
-    spawn(wait_in_stream, in);
+}
+
+/* The end of a thread that waits in a stream gives the stream's lock back. */
+static void *read_for_ever(void *stream) {
+    wait_in_stream(stream);
+    return wait_in_stream(stream);
+}
+
+static void cancelled(void) {
+    socket_ends();
+    FILE *stream = fdopen(ends[0], "r");
+    check(stream);
+    pthread_t thread = spawn(read_for_ever, stream);
+    send_all(ends[1], "text\n", 5);
     breathe();
-    puts("leaves while a thread reads");
+    zero(pthread_cancel(thread));
+    check(join(thread) == PTHREAD_CANCELED);
+    check(ftrylockfile(stream) == 0);
+    send_all(ends[1], "x", 1);
+    printf("%c\n", getc(stream));
 }
 
 static void reopened(void) {
@@ -195,6 +212,6 @@ static void reopened(void) {
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(fgets_socket), CASE(fgets_pipe), CASE(line),   CASE(scan),        CASE(whole),
                            CASE(one),          CASE(wide),       CASE(fill),   CASE(contended),   CASE(locked),
-                           CASE(all_streams),  CASE(reopened)};
+                           CASE(all_streams),  CASE(cancelled),  CASE(reopened)};
     return RUN(argc, argv, tests);
 }

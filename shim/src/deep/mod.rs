@@ -19,7 +19,8 @@
 pub mod bare;
 mod text;
 
-use core::ffi::{CStr, c_int, c_void};
+use core::cell::UnsafeCell;
+use core::ffi::{CStr, c_int};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use eventlet_core::blocking::lock::internal;
@@ -48,7 +49,6 @@ pub fn enter(closes: bool) -> bool {
 /// A function of libc and where its calls shall go.
 struct Detour {
     entry: usize,
-    whole: bool,
     target: usize,
 }
 
@@ -62,11 +62,11 @@ impl Plan {
     fn add(&mut self, name: &str, function: usize, target: usize) {
         let refused = match self.text.function(function) {
             None => Err("no function starts there"),
-            Some(code) => text::entry(code).map(|at| (function + at, text::is_whole(&code[at..]))),
+            Some(code) => text::entry(code).map(|at| function + at),
         };
         match refused {
-            Ok((entry, _)) if self.detours.iter().any(|known| known.entry == entry) => {}
-            Ok((entry, whole)) => self.detours.push(Detour { entry, whole, target }),
+            Ok(entry) if self.detours.iter().any(|known| known.entry == entry) => {}
+            Ok(entry) => self.detours.push(Detour { entry, target }),
             Err(why) => log::note(format_args!("{name} of libc stays as it is: {why}")),
         }
     }
@@ -93,9 +93,8 @@ impl Plan {
         );
     }
 
-    /// Writes the trampolines, then the jumps to them.
-    fn apply(mut self) -> Result<(usize, Way), &'static str> {
-        let alone = self.clear_of_threads();
+    /// Writes the trampolines; the jumps to them, which are still to be made.
+    fn prepare(mut self) -> Result<Vec<Edit>, &'static str> {
         self.detours.sort_unstable_by_key(|detour| detour.entry);
         // jmp [rip]; the address.
         let trampoline = |detour: &Detour| {
@@ -112,56 +111,11 @@ impl Plan {
             bytes[1..].copy_from_slice(&(distance as i32).to_le_bytes());
             Edit { at: detour.entry, bytes }
         };
-        let edits: Vec<Edit> = self.detours.iter().enumerate().map(jump).collect();
-        // SAFETY: see the file's header.
-        let way = unsafe { patch::text(&edits, alone) }.map_err(|_| "its code cannot be changed")?;
-        Ok((edits.len(), way))
-    }
-
-    /// Waits until no other kernel thread stands within the bytes of an entry. Entries at which one still could are
-    /// left out. Whether no other thread runs at all.
-    fn clear_of_threads(&mut self) -> bool {
-        const LOOKS: u32 = 20;
-        let pause = libc::timespec { tv_sec: 0, tv_nsec: 500_000 };
-        let mut alone = true;
-        for _ in 0..LOOKS {
-            let mut clear = true;
-            alone = true;
-            let looked = tasks::others(|place| {
-                alone = false;
-                clear &= match place {
-                    Place::Runs => false,
-                    Place::Waits(at) => !self
-                        .detours
-                        .iter()
-                        .any(|detour| (detour.entry + 1..detour.entry + JUMP).contains(&at)),
-                };
-            });
-            if looked.is_ok() && clear {
-                return alone;
-            }
-            // SAFETY: `pause` is live.
-            let _ = unsafe { syscall!(libc::SYS_nanosleep, &pause, 0) };
-        }
-        self.detours.retain(|detour| detour.whole);
-        log::note(format_args!("threads run: {} entries of libc are changed", self.detours.len()));
-        alone
+        Ok(self.detours.iter().enumerate().map(jump).collect())
     }
 }
 
-/// Makes libc's own calls green. At activation; once.
-pub fn install() {
-    static DONE: AtomicBool = AtomicBool::new(false);
-    if DONE.swap(true, Ordering::Relaxed) {
-        return;
-    }
-    match detour_all() {
-        Ok((count, way)) => log::note(format_args!("{count} functions inside libc are green ({way:?})")),
-        Err(why) => log::note(format_args!("calls inside libc stay as they are: {why}")),
-    }
-}
-
-fn detour_all() -> Result<(usize, Way), &'static str> {
+fn prepare() -> Result<Vec<Edit>, &'static str> {
     if options::FAULT.get() & fault::NO_DEEP != 0 {
         return Err("forced by EVENTLET_FAULT");
     }
@@ -172,7 +126,7 @@ fn detour_all() -> Result<(usize, Way), &'static str> {
     }
     // SAFETY: the name is NUL-terminated.
     let find = |name: &CStr| unsafe { libc::dlsym(libc, name.as_ptr()) } as usize;
-    let text = Text::around(find(c"read") as *mut c_void).ok_or("its tables are not understood")?;
+    let text = Text::around(find(c"read")).ok_or("its tables are not understood")?;
     let mut plan = Plan { text, detours: Vec::new() };
     for row in table::rows().iter().filter(|row| !row.detour.is_null()) {
         for name in row.names() {
@@ -184,7 +138,78 @@ fn detour_all() -> Result<(usize, Way), &'static str> {
         row.go_bare();
     }
     plan.add_locks(find);
-    plan.apply()
+    plan.prepare()
+}
+
+/// Waits until no other kernel thread stands within the bytes of an edit. Whether there is no other one at all; None: some
+/// run on and cannot be seen.
+fn clear_of_threads(edits: &[Edit], looks: u32) -> Option<bool> {
+    let pause = libc::timespec { tv_sec: 0, tv_nsec: 500_000 };
+    for look in 0..looks {
+        if look > 0 {
+            // SAFETY: `pause` is live.
+            let _ = unsafe { syscall!(libc::SYS_nanosleep, &pause, 0) };
+        }
+        let (mut alone, mut clear) = (true, true);
+        let looked = tasks::others(|place| {
+            alone = false;
+            clear &= match place {
+                Place::Runs => false,
+                Place::Waits(at) => !edits.iter().any(|edit| (edit.at + 1..edit.at + JUMP).contains(&at)),
+            };
+        });
+        if looked.is_ok() && clear {
+            return Some(alone);
+        }
+    }
+    None
+}
+
+/// What is still to be done to libc.
+struct Pending(UnsafeCell<Option<Vec<Edit>>>);
+
+// SAFETY: used on the hub's kernel thread alone.
+unsafe impl Sync for Pending {}
+
+static PENDING: Pending = Pending(UnsafeCell::new(None));
+static DONE: AtomicBool = AtomicBool::new(false);
+
+/// Makes libc's own calls green: at activation or, if real threads stand in the way then, when a later thread is made.
+pub fn install() {
+    if DONE.load(Ordering::Relaxed) {
+        return;
+    }
+    match try_to_install() {
+        Ok(None) => return,
+        Ok(Some((count, way))) => {
+            log::note(format_args!("{count} functions inside libc are green ({way:?})"))
+        }
+        Err(why) => log::note(format_args!("calls inside libc stay as they are: {why}")),
+    }
+    DONE.store(true, Ordering::Relaxed);
+}
+
+/// All or nothing: if the calls that wait were changed but not the locks, a thread that waits with a lock of libc held
+/// could not go on while another one waits for that lock in the kernel.
+#[cold]
+fn try_to_install() -> Result<Option<(usize, Way)>, &'static str> {
+    const LOOKS: u32 = 20;
+    // SAFETY: on the hub's kernel thread, and nothing here gives the hub away.
+    let pending = unsafe { &mut *PENDING.0.get() };
+    let looks = if pending.is_some() { 1 } else { LOOKS };
+    if pending.is_none() {
+        *pending = Some(prepare()?);
+    }
+    let Some(edits) = pending else { return Ok(None) };
+    let Some(alone) = clear_of_threads(edits, looks) else {
+        log::note(format_args!("real threads run: calls inside libc stay as they are for now"));
+        return Ok(None);
+    };
+    // SAFETY: see the file's header.
+    let way = unsafe { patch::text(edits, alone) }.map_err(|_| "its code cannot be changed")?;
+    let count = edits.len();
+    *pending = None;
+    Ok(Some((count, way)))
 }
 
 unsafe extern "C" fn lock_wait(lock: *mut c_int, private: c_int) {

@@ -22,8 +22,8 @@ pub struct Text {
 
 impl Text {
     /// The object in which `address` lies.
-    pub fn around(address: *mut c_void) -> Option<Text> {
-        let mut found = (address as usize, None);
+    pub fn around(address: usize) -> Option<Text> {
+        let mut found = (address, None);
         // SAFETY: the callback has the prototype, and its data outlives the call.
         unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut found).cast()) };
         found.1
@@ -104,11 +104,12 @@ struct Branch {
     target: isize,
 }
 
-/// Every place in `code` that could be one. Without a decoder some are none; no true one is missing.
+/// Every place in `code` that could be one. Without a decoder some are none; of true ones only `loop` and `jrcxz` are
+/// missing, which compilers do not use.
 fn branches(code: &[u8]) -> impl Iterator<Item = Branch> {
     (0..code.len()).filter_map(|at| {
         let (head, size) = match &code[at..] {
-            [0x70..=0x7f | 0xe0..=0xe3 | 0xeb, ..] => (1, 2),
+            [0x70..=0x7f | 0xeb, ..] => (1, 2),
             [0xe8 | 0xe9, ..] => (1, JUMP),
             [0x0f, 0x80..=0x8f, ..] => (2, JUMP + 1),
             _ => return None,
@@ -136,9 +137,4 @@ pub fn entry(code: &[u8]) -> Result<usize, &'static str> {
         return Err("something jumps into its first bytes");
     }
     Ok(at)
-}
-
-/// Whether the first instruction is known to be as long as a jump: then no thread can stand within.
-pub fn is_whole(entry: &[u8]) -> bool {
-    matches!(entry, [0x80, 0x3d, ..] | [0xb8..=0xbf, ..] | [0x64, 0x48, 0x8b, ..] | [0x48, 0x81, 0xec, ..])
 }
