@@ -36,5 +36,18 @@ macro_rules! rows {
 }
 
 rows! {
+    "pthread/c11.c": {
+        thrd_create: "thrd_join_", thrd_yield: "thrd_yield_", mtx_unlock: "mtx_lock_", cnd_signal: "cnd_wait_",
+        cnd_broadcast: "cnd_timedwait_", call_once: "call_once_",
+    }
+    "pthread/by_thread.c": {
+        pthread_getschedparam: "pthread_setschedparam_", pthread_setschedparam: "pthread_setschedparam_",
+        pthread_setschedprio: "pthread_setschedparam_", sched_getscheduler: "sched_setscheduler_",
+        sched_setscheduler: "sched_setscheduler_", sched_getparam: "sched_setscheduler_",
+        sched_setparam: "sched_setscheduler_", pthread_getaffinity_np: "pthread_setaffinity_np_",
+        pthread_setaffinity_np: "pthread_setaffinity_np_", sched_getaffinity: "pthread_setaffinity_np_",
+        sched_setaffinity: "pthread_setaffinity_np_", pthread_getcpuclockid: "pthread_getcpuclockid_",
+        clock_gettime: "pthread_getcpuclockid_",
+    }
     "sleeps.c": { sleep: "seconds", usleep: "micro", nanosleep: "nano", clock_nanosleep: "deadline", thrd_sleep: "c11" }
 }

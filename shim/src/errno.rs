@@ -4,10 +4,8 @@
 
 use core::ffi::{c_int, c_long};
 
-use eventlet_core::blocking::thread;
 use eventlet_core::kernel::real::real;
 use eventlet_core::kernel::{Errno, Result};
-use eventlet_core::runtime::this;
 
 /// A C return type that says failure by -1, made from the value `V` of floor 3.
 pub trait Answer<V> {
@@ -58,9 +56,6 @@ pub fn set(errno: Errno) {
 /// through this function and its callers, which hold nothing that has a destructor.
 fn acted(errno: Errno) -> c_int {
     if errno == Errno::CANCELLED {
-        if let Some(g) = this() {
-            thread::exiting(g);
-        }
         // SAFETY: the calling thread's own cancellation, at a cancellation point.
         unsafe { (real().pthread_testcancel)() };
         return libc::EINTR;

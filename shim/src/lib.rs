@@ -2,6 +2,7 @@
 //!
 //! [`interpose`] says how a symbol is declared; the files of the groups declare them; [`table`] lists them all.
 
+mod c11;
 mod deep;
 mod errno;
 mod foreign;
@@ -9,6 +10,7 @@ mod interpose;
 mod lock;
 mod os;
 mod process;
+mod sched;
 mod select;
 mod signal;
 mod socket;

@@ -13,10 +13,10 @@ use core::ffi::{c_char, c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use eventlet_core::blocking::{create, thread};
+use eventlet_core::blocking::create;
 use eventlet_core::kernel::{fs, log, options, real, stats};
 use eventlet_core::runtime::entry::{self, Main};
-use eventlet_core::runtime::{fork, spawn, this};
+use eventlet_core::runtime::{fork, spawn};
 
 use crate::interpose::{next, rows};
 use crate::table;
@@ -84,9 +84,6 @@ unsafe extern "C" fn first_thread(argc: c_int, argv: *mut *mut c_char, env: *mut
 }
 
 fn leaves(value: *mut c_void) {
-    if let Some(g) = this() {
-        thread::exiting(g);
-    }
     if fs::get() == FIRST.load(Ordering::Relaxed) {
         VALUE.store(value, Ordering::Relaxed);
     }

@@ -103,12 +103,14 @@ unsafe impl Sync for Row {}
 /// The rows of each file.
 const PARTS: &[&[Row]] = &[
     crate::start::ROWS,
+    crate::c11::ROWS,
     crate::deep::ROWS,
     crate::lock::ROWS,
     crate::os::ROWS,
     crate::process::ROWS,
     crate::signal::ROWS,
     crate::vfork::ROWS,
+    crate::sched::ROWS,
     crate::select::ROWS,
     crate::socket::ROWS,
     crate::thread::ROWS,

@@ -6,7 +6,7 @@ use eventlet_core::blocking::lock::{Until, check_clock, futex};
 use eventlet_core::blocking::{create, signal, thread};
 use eventlet_core::kernel::Result;
 use eventlet_core::kernel::syscall::{check, raw6};
-use eventlet_core::runtime::{Green, hub, spawn, this};
+use eventlet_core::runtime::{Green, cancel, hub, spawn, this};
 use libc::{CLOCK_REALTIME, clockid_t, pthread_attr_t, pthread_t, size_t, timespec};
 
 use crate::errno;
@@ -51,8 +51,9 @@ rows! { Thread;
             return real()(thread, attributes, start, arg);
         }
         match create::plan(attributes, start, arg) {
-            Some(plan) => errno::code(spawn::spawn(&plan).map(|made| *thread = made as pthread_t)),
-            None => real()(thread, attributes, start, arg),
+            Ok(Some(plan)) => errno::code(spawn::spawn(&plan).map(|made| *thread = made as pthread_t)),
+            Ok(None) => real()(thread, attributes, start, arg),
+            Err(errno) => errno.0,
         }
     }
 
@@ -106,30 +107,12 @@ rows! { Thread;
         match target(thread) {
             Some(target) if !this().is_some_and(|g| core::ptr::eq(g, target)) => errno::code(thread::cancel(target)),
             own => {
-                let answer = real()(thread);
                 if let Some(g) = own {
-                    thread::look_at_cancel(g);
+                    cancel::note(g);
                 }
-                answer
+                real()(thread)
             }
         }
-    }
-
-    #[unchecked = "not declared"]
-    fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int {
-        let answer = real()(state, old);
-        if let Some(g) = this() {
-            thread::look_at_cancel(g);
-        }
-        answer
-    }
-
-    #[unchecked = "not declared"]
-    fn pthread_testcancel() -> () {
-        if let Some(g) = this() && g.cancelled.get() {
-            thread::exiting(g);
-        }
-        real()()
     }
 
     fn pthread_getattr_np(thread: pthread_t, attributes: *mut pthread_attr_t) -> c_int {

@@ -29,7 +29,7 @@ pub unsafe fn send(
 ) -> Result<usize> {
     let count = (count as usize).min(MOST);
     let mut sent = 0;
-    if kind::of(fd, descriptors::entry(fd)) == Kind::Datagram && !green.cancelled.get() {
+    if kind::of(fd, descriptors::entry(fd)) == Kind::Datagram && !green.is_cancelled() {
         let now = flags | libc::MSG_DONTWAIT;
         // SAFETY: the C function's contract.
         sent = at_once(unsafe { syscall!(libc::SYS_sendmmsg, fd, messages, count, now) })?;
@@ -65,7 +65,7 @@ pub unsafe fn receive(
     let deadline = unsafe { timespec_deadline(timeout)? };
     let mut flags = flags;
     let mut got = 0;
-    if timeout.is_null() && kind::of(fd, descriptors::entry(fd)) == Kind::Datagram && !green.cancelled.get() {
+    if timeout.is_null() && kind::of(fd, descriptors::entry(fd)) == Kind::Datagram && !green.is_cancelled() {
         let now = flags | libc::MSG_DONTWAIT;
         // SAFETY: the C function's contract.
         got = at_once(unsafe { syscall!(libc::SYS_recvmmsg, fd, messages, count, now, 0) })?;

@@ -11,10 +11,13 @@ use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::kernel::{options, stats};
+use crate::kernel::{Result, options, stats};
+use crate::runtime::green::{Affinity, Scheduling};
 use crate::runtime::spawn::{Plan, Stack};
-use crate::runtime::{spawn, this};
+use crate::runtime::{errand, spawn, this};
 use crate::syscall;
+
+use super::sched;
 
 /// File names of objects whose threads stay real.
 const NATIVE: [&[u8]; 9] = [
@@ -33,6 +36,17 @@ type Start = extern "C" fn(*mut c_void) -> *mut c_void;
 
 unsafe extern "C" {
     fn pthread_attr_getdetachstate(attributes: *const libc::pthread_attr_t, state: *mut c_int) -> c_int;
+    fn pthread_attr_getinheritsched(attributes: *const libc::pthread_attr_t, inherits: *mut c_int) -> c_int;
+    fn pthread_attr_getschedpolicy(attributes: *const libc::pthread_attr_t, policy: *mut c_int) -> c_int;
+    fn pthread_attr_getschedparam(
+        attributes: *const libc::pthread_attr_t,
+        parameters: *mut libc::sched_param,
+    ) -> c_int;
+    fn pthread_attr_getaffinity_np(
+        attributes: *const libc::pthread_attr_t,
+        size: usize,
+        set: *mut c_void,
+    ) -> c_int;
     fn pthread_getattr_default_np(attributes: *mut libc::pthread_attr_t) -> c_int;
     fn pthread_attr_getsigmask_np(
         attributes: *const libc::pthread_attr_t,
@@ -40,11 +54,15 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// The plan of a green thread. None: it is to be a real one.
-pub unsafe fn plan(attributes: *const libc::pthread_attr_t, start: Start, arg: *mut c_void) -> Option<Plan> {
+/// The plan of a green thread. None: it is to be a real one. EINVAL, EPERM: such scheduling is not to be had.
+pub unsafe fn plan(
+    attributes: *const libc::pthread_attr_t,
+    start: Start,
+    arg: *mut c_void,
+) -> Result<Option<Plan>> {
     if is_native(start) || !spawn::ready() {
         stats::NATIVE.bump();
-        return None;
+        return Ok(None);
     }
     let mut default = MaybeUninit::uninit();
     // SAFETY: the program's attributes, or glibc's default ones; both are initialised.
@@ -68,15 +86,45 @@ pub unsafe fn plan(attributes: *const libc::pthread_attr_t, start: Start, arg: *
             Stack::Size(size)
         };
         let mask = mask(attributes);
-        Some(Plan {
+        let (scheduling, affinity) = scheduling(attributes)?;
+        Ok(Some(Plan {
             start,
             arg,
             stack,
             guard_size,
             detached: detached == libc::PTHREAD_CREATE_DETACHED,
             mask,
-        })
+            scheduling,
+            affinity,
+        }))
     }
+}
+
+/// What the attributes ask for, else what the creator keeps.
+unsafe fn scheduling(
+    attributes: *const libc::pthread_attr_t,
+) -> Result<(Option<Scheduling>, Option<Affinity>)> {
+    let kept = this().map(|green| (green.scheduling.get(), green.affinity.get()));
+    let (mut scheduling, mut affinity) = kept.unwrap_or((None, None));
+    let (mut inherits, mut policy) = (0, 0);
+    let mut parameters = libc::sched_param { sched_priority: 0 };
+    let mut set: Affinity = [0; 16];
+    // SAFETY: as in `plan`; a set without an answer has all bits.
+    unsafe {
+        pthread_attr_getinheritsched(attributes, &mut inherits);
+        if inherits == libc::PTHREAD_EXPLICIT_SCHED {
+            pthread_attr_getschedpolicy(attributes, &mut policy);
+            pthread_attr_getschedparam(attributes, &mut parameters);
+            let wanted = Scheduling { policy, priority: parameters.sched_priority };
+            scheduling = Some(errand::on_hub(|| sched::acceptable(wanted))?);
+        }
+        pthread_attr_getaffinity_np(attributes, size_of::<Affinity>(), set.as_mut_ptr().cast());
+        if set != [!0; 16] {
+            let wanted = set.as_ptr().cast();
+            affinity = Some(errand::on_hub(|| sched::acceptable_affinity(size_of::<Affinity>(), wanted))?);
+        }
+    }
+    Ok((scheduling, affinity))
 }
 
 /// The mask that the attributes ask for, else the creator's.

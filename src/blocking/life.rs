@@ -66,7 +66,7 @@ pub fn epoll_create(flags: c_int) -> Result<c_int> {
 
 /// `close`: wakes who waits there. A cancellation point.
 pub fn close(green: &Green, fd: c_int) -> Result<()> {
-    if green.cancelled.get() {
+    if green.is_cancelled() {
         return Err(Errno::CANCELLED);
     }
     close_quietly(fd)

@@ -11,6 +11,7 @@ pub mod lock;
 pub mod nowait;
 pub mod poll;
 pub mod process;
+pub mod sched;
 pub mod select;
 pub mod signal;
 pub mod sleep;

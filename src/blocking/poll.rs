@@ -97,7 +97,7 @@ pub unsafe fn until_ready<I: Iterator<Item = i32> + Clone>(
     mut look: impl FnMut() -> Result<usize>,
     numbers: impl Fn() -> I,
 ) -> Result<usize> {
-    if green.cancelled.get() {
+    if green.is_cancelled() {
         return Err(Errno::CANCELLED);
     }
     let (mut last, mut parked, mut skips) = (deadline == NOW, false, skips);

@@ -64,13 +64,17 @@ enum Child {
     Descriptor(c_int),
 }
 
-/// Asks `look` until it has an answer, in between waiting for `child` to end if it is one. None: WNOHANG.
+/// Asks `look` until it has an answer, in between waiting for `child` to end if it is one. None: WNOHANG. A
+/// cancellation point.
 fn wait<T>(
     g: &Green,
     child: Option<Child>,
     options: c_int,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<Option<T>> {
+    if g.is_cancelled() {
+        return Err(Errno::CANCELLED);
+    }
     let mut naps = 0;
     loop {
         let found = look()?;

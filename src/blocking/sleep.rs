@@ -92,7 +92,7 @@ fn sleepable(clock: clockid_t) -> Result<()> {
 /// The wait itself is on the monotonic clock: another one may have been set, or stood still, so it is asked again.
 fn until(g: &Green, clock: clockid_t, end: u64) -> core::result::Result<(), (Errno, u64)> {
     let left = || end.saturating_sub(clock::read(clock).unwrap_or(u64::MAX));
-    if left() == 0 && !g.cancelled.get() {
+    if left() == 0 && !g.is_cancelled() {
         g.yield_now();
         return Ok(());
     }

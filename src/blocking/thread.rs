@@ -11,12 +11,20 @@ use core::ptr;
 use core::sync::atomic::Ordering;
 
 use crate::kernel::{Errno, Result};
-use crate::runtime::green::Joiner;
-use crate::runtime::hub::unpark;
-use crate::runtime::{Green, Wait, Wake, errand, hub, identity, parking, spawn};
+use crate::runtime::green::{Affinity, Joiner};
+use crate::runtime::{Green, Wait, Wake, cancel, errand, hub, parking, spawn};
 use crate::syscall;
 
 use super::lock::{Patience, Until};
+use super::sched;
+
+unsafe extern "C" {
+    fn pthread_attr_setaffinity_np(
+        attributes: *mut libc::pthread_attr_t,
+        size: usize,
+        set: *const c_void,
+    ) -> c_int;
+}
 
 fn ended(target: &Green) -> bool {
     target.ended.load(Ordering::Acquire) != 0
@@ -147,32 +155,17 @@ pub fn detach(target: &'static Green) -> Result<()> {
     })
 }
 
-/// `pthread_cancel` of another thread: glibc's mark, and the end of its wait if that is a cancellation point.
+/// `pthread_cancel` of another thread.
 pub fn cancel(target: &Green) -> Result<()> {
     errand::on_hub(|| {
         if target.joiner.get() == Joiner::Joined {
             return Err(Errno(libc::ESRCH));
         }
         if !ended(target) {
-            identity::cancel(target.tcb());
-            look_at_cancel(target);
-            if target.cancelled.get() && target.wait().cancellable {
-                unpark(target, Wake::Cancelled);
-            }
+            cancel::ask(target);
         }
         Ok(())
     })
-}
-
-/// After glibc's cancel state of `g` has changed: whether its next cancellation point acts.
-pub fn look_at_cancel(g: &Green) {
-    g.cancelled.set(!g.exiting.get() && identity::is_cancelled_now(g.tcb()));
-}
-
-/// `g` is about to unwind, for pthread_exit or cancellation: its cleanup handlers are not cancelled.
-pub fn exiting(g: &Green) {
-    g.exiting.set(true);
-    g.cancelled.set(false);
 }
 
 /// `pthread_setname_np`. ERANGE: longer than 15 bytes.
@@ -223,7 +216,7 @@ pub unsafe fn name(target: &Green, name: *mut c_char, room: usize) -> Result<()>
     Ok(())
 }
 
-/// `pthread_getattr_np`: stack, guard, detach state.
+/// `pthread_getattr_np`: stack, guard, detach state, processors.
 ///
 /// # Safety
 /// `attributes` is writable.
@@ -240,6 +233,9 @@ pub unsafe fn attributes(target: &Green, attributes: *mut libc::pthread_attr_t) 
         code(libc::pthread_attr_init(attributes))?;
         code(libc::pthread_attr_setstack(attributes, lowest as *mut c_void, size))?;
         code(libc::pthread_attr_setguardsize(attributes, guard))?;
+        let mut set: Affinity = [0; 16];
+        let length = sched::affinity(target, size_of::<Affinity>(), set.as_mut_ptr().cast())?;
+        code(pthread_attr_setaffinity_np(attributes, length, set.as_ptr().cast()))?;
         code(libc::pthread_attr_setdetachstate(attributes, detached))
     }
 }

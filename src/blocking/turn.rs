@@ -45,7 +45,7 @@ impl Turn {
     /// A call named `call` that will wait for `side` of `fd`. A cancellation point.
     #[inline(always)]
     pub fn new(green: &'static Green, fd: i32, side: Side, call: &'static str) -> Result<Turn> {
-        if green.cancelled.get() {
+        if green.is_cancelled() {
             return Err(Errno::CANCELLED);
         }
         let entry = descriptors::entry(fd);

@@ -36,6 +36,7 @@ reals! {
     pthread_testcancel();
     pthread_cancel(usize) -> c_int;
     pthread_setcancelstate(c_int, *mut c_int) -> c_int;
+    pthread_setcanceltype(c_int, *mut c_int) -> c_int;
     pthread_getattr_np(usize, *mut c_void) -> c_int;
     pthread_setname_np(usize, *const c_char) -> c_int;
     pthread_getname_np(usize, *mut c_char, usize) -> c_int;
@@ -65,6 +66,7 @@ reals! {
     sem_post(*mut c_void) -> c_int;
     sigaction(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
     pthread_sigmask(c_int, *const libc::sigset_t, *mut libc::sigset_t) -> c_int;
+    clock_gettime(libc::clockid_t, *mut libc::timespec) -> c_int;
     fork() -> c_int;
 }
 

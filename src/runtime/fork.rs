@@ -16,10 +16,11 @@ use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::kernel::{fs, stats};
+use crate::syscall;
 
 use super::green::{Green, this};
 use super::hub::{active, hub};
-use super::{descriptors, identity, inbox, parking, preempt, signals, spawn, uring};
+use super::{cpu, descriptors, identity, inbox, parking, preempt, signals, spawn, uring};
 
 /// The value of a bypass while the thread's vfork child runs.
 pub const VFORK: usize = 2;
@@ -57,8 +58,9 @@ pub extern "C" fn child() {
     }
     signals::forked();
     if let Some(green) = this() {
+        enforce(green);
         // SAFETY: getpid takes nothing.
-        let pid = unsafe { crate::syscall!(libc::SYS_getpid) }.unwrap_or(0);
+        let pid = unsafe { syscall!(libc::SYS_getpid) }.unwrap_or(0);
         identity::forked(green.tcb(), pid as i32);
         if !green.is_first() {
             FIRST.store(green.tcb(), Ordering::Relaxed);
@@ -73,7 +75,21 @@ pub extern "C" fn child() {
     preempt::forked();
     spawn::forked();
     hub().forked();
+    cpu::forked();
     stats::reset();
+}
+
+/// Puts in force what the thread kept of affinity and scheduling parameters.
+fn enforce(green: &Green) {
+    // SAFETY: live memory of those sizes.
+    unsafe {
+        if let Some(kept) = green.affinity.take() {
+            let _ = syscall!(libc::SYS_sched_setaffinity, 0, size_of_val(&kept), &kept);
+        }
+        if let Some(kept) = green.scheduling.take() {
+            let _ = syscall!(libc::SYS_sched_setscheduler, 0, kept.policy, &kept.priority);
+        }
+    }
 }
 
 /// The last thing a green thread's body does in a fork child: as glibc, which ends the process with its last thread.

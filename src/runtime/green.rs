@@ -24,6 +24,7 @@ use crate::data::timers::Timer;
 use crate::kernel::fs::{self, FpControl};
 use crate::kernel::{options, stats};
 
+use super::cancel;
 use super::detect;
 use super::hub::{self, hub};
 use super::signals::{self, stack::Alternate};
@@ -101,6 +102,18 @@ impl Wait {
 pub type Coroutine = corosensei::Coroutine<(), (), (), crate::data::stack::StackSlot>;
 type Yielder = corosensei::Yielder<(), ()>;
 
+/// Policy and priority.
+#[derive(Clone, Copy, Debug)]
+pub struct Scheduling {
+    /// SCHED_*.
+    pub policy: i32,
+    /// 0, or that of a real-time policy.
+    pub priority: i32,
+}
+
+/// Bits of processors: as many as a `cpu_set_t` has.
+pub type Affinity = [u64; 16];
+
 /// What the thread was made for.
 #[derive(Debug)]
 pub struct Task {
@@ -144,10 +157,8 @@ pub struct Green {
     pub overdue: Cell<(usize, u64)>,
     /// The wait nodes of calls that wait for many (poll, select).
     pub nodes: UnsafeCell<Vec<Node<Green>>>,
-    /// Cancellation was asked for and is enabled: the next cancellation point acts on it.
-    pub cancelled: Cell<bool>,
-    /// It acts on a cancellation or has called pthread_exit: nothing cancels it any more.
-    pub exiting: Cell<bool>,
+    /// Cancellation was asked for. Whether it may be acted on, glibc's word in the TCB says.
+    pub(super) cancelled: Cell<bool>,
     /// Who joins it.
     pub joiner: Cell<Joiner>,
     /// 1 once it has ended. Green joiners park on it, foreign ones wait on it in the kernel.
@@ -164,6 +175,12 @@ pub struct Green {
     pub(super) awaited: Cell<u64>,
     /// What it gave to sigaltstack.
     pub(super) alternate: Cell<Alternate>,
+    /// The scheduling parameters it was given, and the processors; reported, not in force.
+    pub scheduling: Cell<Option<Scheduling>>,
+    /// See `scheduling`.
+    pub affinity: Cell<Option<Affinity>>,
+    /// Processor time of its turns.
+    pub(super) used: Cell<u64>,
     /// What it runs.
     pub task: Task,
     /// Stack: lowest usable address, size that the program asked for, guard size.
@@ -206,7 +223,6 @@ impl Green {
             overdue: Cell::new((0, 0)),
             nodes: UnsafeCell::new(Vec::new()),
             cancelled: Cell::new(false),
-            exiting: Cell::new(false),
             joiner: Cell::new(Joiner::None),
             ended: AtomicU32::new(0),
             result: Cell::new(ptr::null_mut()),
@@ -215,6 +231,9 @@ impl Green {
             mask: Cell::new(0),
             awaited: Cell::new(0),
             alternate: Cell::new(Alternate::NONE),
+            scheduling: Cell::new(None),
+            affinity: Cell::new(None),
+            used: Cell::new(0),
             task,
             stack,
         }
@@ -241,7 +260,6 @@ impl Green {
         self.node.forget();
         self.joiner.set(Joiner::None);
         self.ended.store(0, Ordering::Relaxed);
-        self.exiting.set(false);
         self.inboxed.store(false, Ordering::Relaxed);
         self.cancelled.set(false);
         self.awaited.set(0);
@@ -304,7 +322,7 @@ impl Green {
         }
         let hub = hub();
         loop {
-            if cancellable && self.cancelled.get() {
+            if cancellable && self.is_cancelled() {
                 return Wake::Cancelled;
             }
             if let Some(wake) = signals::deliver(self)
@@ -328,6 +346,12 @@ impl Green {
                 }
             }
         }
+    }
+
+    /// Whether a cancellation point acts: cancellation was asked for, is enabled, and the thread does not end already.
+    #[inline(always)]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.get() && cancel::is_due(self)
     }
 
     /// Whether it is in the hub or in a signal handler, where nothing may park.

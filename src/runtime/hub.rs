@@ -28,7 +28,7 @@ use crate::kernel::{clock, stats};
 use super::green::{self, Green, State, Wake};
 use super::inbox;
 use super::poller::Poller;
-use super::{descriptors, detect, errand, identity, parking, preempt, signals, spawn, uring};
+use super::{cancel, cpu, descriptors, detect, errand, identity, parking, preempt, signals, spawn, uring};
 
 /// Switches after which the poller is asked even when more is runnable.
 const SWITCHES_PER_POLL: u32 = 64;
@@ -272,7 +272,9 @@ impl Hub {
     /// Gives the processor away; returns when `green`, the running thread, has its next turn.
     pub(super) fn leave(&'static self, green: &Green) {
         if green.is_first() {
+            cpu::turn_ends(green);
             self.run(green);
+            cpu::turn_begins();
         } else {
             // SAFETY: set at the coroutine's first step and valid while it runs.
             unsafe { (*green.yielder.get()).suspend(()) };
@@ -280,6 +282,9 @@ impl Hub {
         // Said here, on the thread's own stack: signal handlers may run on it from now on.
         green.state.set(State::Running);
         self.budget.set(BUDGET);
+        if green.cancelled.get() {
+            cancel::at_once(green);
+        }
     }
 
     /// The loop, on green thread 0's stack, until its own turn comes.
@@ -311,6 +316,7 @@ impl Hub {
 
     fn resume(&'static self, green: &'static Green) {
         self.running.set(green);
+        cpu::turn_begins();
         self.switches.set(self.switches.get() + 1);
         stats::SWITCHES.bump();
         preempt::slice_begins();
@@ -328,6 +334,7 @@ impl Hub {
         green.fp.set(fp);
         self.fp.set(fp);
         self.running.set(ptr::null());
+        cpu::turn_ends(green);
         if ended {
             self.live.set(self.live.get() - 1);
             preempt::contended(self.live.get() > 0);

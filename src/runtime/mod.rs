@@ -4,6 +4,8 @@
 //! form: link a [`crate::data::list::Node`] of the green thread where the waker will look, then [`Green::park`];
 //! whoever ends the wait calls [`hub::unpark`] (on the hub's thread) or [`inbox::push`] (from a foreign thread).
 
+pub mod cancel;
+pub mod cpu;
 pub mod descriptors;
 pub mod detect;
 pub mod entry;

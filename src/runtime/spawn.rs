@@ -18,7 +18,7 @@ use crate::data::stack::{self, StackSlot};
 use crate::kernel::{Result, fs, log};
 use crate::syscall;
 
-use super::green::{Coroutine, Green, Joiner, State, Task, Wait, Wake};
+use super::green::{Affinity, Coroutine, Green, Joiner, Scheduling, State, Task, Wait, Wake};
 use super::hub::{hub, unpark};
 use super::{entry, errand, fork, identity, parking, preempt, signals};
 
@@ -51,6 +51,10 @@ pub struct Plan {
     pub detached: bool,
     /// The signal mask it starts with.
     pub mask: u64,
+    /// Scheduling parameters other than its creator's.
+    pub scheduling: Option<Scheduling>,
+    /// Processors other than its creator's.
+    pub affinity: Option<Affinity>,
 }
 
 const DORMANT: u32 = 0;
@@ -145,6 +149,8 @@ fn make(plan: &Plan) -> Result<&'static Green> {
     green.tid.set(identity::tid(tcb));
     green.joiner.set(if plan.detached { Joiner::Detached } else { Joiner::None });
     green.mask.set(plan.mask);
+    green.scheduling.set(plan.scheduling);
+    green.affinity.set(plan.affinity);
     green.fp.set(fs::FpControl::read());
     // SAFETY: the block was made just now and nobody runs on it.
     unsafe { *fs::this_of(tcb) = ptr::from_ref(green).cast() };

@@ -46,7 +46,7 @@ pub unsafe fn wait_until(
 
 #[inline(always)]
 fn wait_for(g: &Green, sem: *mut c_void, call: &'static str, until: Until) -> Result<()> {
-    if g.cancelled.get() {
+    if g.is_cancelled() {
         return Err(Errno::CANCELLED);
     }
     match attempt(sem) {

@@ -199,16 +199,16 @@ pub fn cancel(tcb: usize) {
     cancel_word(tcb).fetch_or(identity().cancel_bits.asked, Ordering::Release);
 }
 
-/// Whether cancellation was asked for.
+/// Whether a thread that was asked to cancel itself does so at its next cancellation point.
 pub fn is_cancelled(tcb: usize) -> bool {
-    cancel_word(tcb).load(Ordering::Acquire) & identity().cancel_bits.asked != 0
+    let CancelBits { asked, disabled, exiting, .. } = identity().cancel_bits;
+    let word = cancel_word(tcb).load(Ordering::Acquire);
+    word & asked != 0 && word & (disabled | exiting) == 0
 }
 
-/// Whether it was asked for and is enabled.
-pub fn is_cancelled_now(tcb: usize) -> bool {
-    let CancelBits { asked, disabled } = identity().cancel_bits;
-    let word = cancel_word(tcb).load(Ordering::Acquire);
-    word & asked != 0 && word & disabled == 0
+/// Whether its cancellation type is asynchronous.
+pub fn cancels_at_once(tcb: usize) -> bool {
+    cancel_word(tcb).load(Ordering::Acquire) & identity().cancel_bits.asynchronous != 0
 }
 
 fn cancel_word(tcb: usize) -> &'static AtomicI32 {

@@ -27,7 +27,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use crate::data::stack::{self, StackSlot};
 use crate::kernel::{fs, options, real::real};
 
-pub use block::{begin, cancel, forked, is_cancelled, is_cancelled_now, make, result, static_size, tid};
+pub use block::{begin, cancel, cancels_at_once, forked, is_cancelled, make, result, static_size, tid};
 pub use end::{finish, finish_first};
 use layout::Layout;
 use template::Template;
@@ -38,7 +38,7 @@ struct Identity {
     template: Template,
     /// The main thread's TCB, whose malloc words all share.
     home: usize,
-    /// The bits of the cancel word that pthread_cancel sets, and those that say that cancellation is disabled.
+    /// The bits of the word that glibc keeps for cancellation.
     cancel_bits: CancelBits,
 }
 
@@ -78,7 +78,8 @@ pub fn build() -> Result<(), &'static str> {
         return Err("the main thread's tid is not where the descriptor says");
     }
     let template = template::learn(&layout)?;
-    let cancel_bits = cancel_bits(home + layout.cancel).ok_or("pthread_cancel leaves no mark")?;
+    let cancel_bits =
+        cancel_bits(home + layout.cancel, template.ended).ok_or("pthread_cancel leaves no mark")?;
     block::seed_tids();
     // SAFETY: nobody looks before BUILT is set.
     unsafe { (*IDENTITY.0.get()).write(Identity { layout, template, home, cancel_bits }) };
@@ -102,17 +103,24 @@ pub fn tidy(now: u64) {
 
 #[derive(Clone, Copy)]
 struct CancelBits {
+    /// pthread_cancel sets them.
     asked: i32,
+    /// The state: disabled.
     disabled: i32,
+    /// The type: asynchronous.
+    asynchronous: i32,
+    /// The thread ends, by pthread_exit, cancellation or return.
+    exiting: i32,
 }
 
-/// What pthread_cancel and pthread_setcancelstate set in the word at `address`, the main thread's: cancellation is
-/// asked for while it is disabled, and taken back.
-fn cancel_bits(address: usize) -> Option<CancelBits> {
+/// What pthread_cancel and its kin set in the word at `address`, the main thread's: cancellation is asked for while it
+/// is disabled, and taken back. `exiting` was seen in a thread that has ended.
+fn cancel_bits(address: usize, exiting: i32) -> Option<CancelBits> {
     const ENABLE: i32 = 0;
     const DISABLE: i32 = 1;
+    const ASYNCHRONOUS: i32 = 1;
     let word = address as *mut i32;
-    let (mut old, mut unused) = (0, 0);
+    let (mut old, mut kind, mut unused) = (0, 0, 0);
     // SAFETY: the running thread's own word; it cannot be cancelled in between.
     unsafe {
         (real().pthread_setcancelstate)(DISABLE, &mut old);
@@ -120,10 +128,18 @@ fn cancel_bits(address: usize) -> Option<CancelBits> {
         (real().pthread_cancel)(fs::get());
         let asked = word.read_volatile() & !before;
         word.write_volatile(before);
+        (real().pthread_setcanceltype)(ASYNCHRONOUS, &mut kind);
+        let asynchronous = word.read_volatile();
+        (real().pthread_setcanceltype)(1 - ASYNCHRONOUS, &mut unused);
+        let asynchronous = asynchronous & !word.read_volatile();
+        (real().pthread_setcanceltype)(kind, &mut unused);
         (real().pthread_setcancelstate)(ENABLE, &mut unused);
         let disabled = before & !word.read_volatile();
         (real().pthread_setcancelstate)(old, &mut unused);
-        (asked != 0 && disabled != 0).then_some(CancelBits { asked, disabled })
+        let bits = CancelBits { asked, disabled, asynchronous, exiting };
+        let one_meaning = asked & disabled == 0 && (asked | disabled | asynchronous) & exiting == 0;
+        let all = asked != 0 && disabled != 0 && asynchronous != 0 && exiting != 0;
+        (all && one_meaning).then_some(bits)
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Template {
     pub resolver: usize,
     pub robust: usize,
     pub specific_used: usize,
+    /// What its end set in the word that glibc keeps for cancellation.
+    pub ended: i32,
     /// Offsets from the thread pointer of the words in which malloc keeps its cache and its arena: shared by all.
     pub shared: Vec<isize>,
     /// Of the words in which libc keeps what only a real thread's end gives back: the next thread takes it over. First
@@ -126,6 +128,8 @@ fn on_stack(layout: &Layout, stack: usize, size: usize) -> Result<Template, &'st
     // SAFETY: the stack is still mapped, and the thread that wrote it has been joined.
     let dead = unsafe { core::slice::from_raw_parts(tcb as *const usize, image.len()) };
     let result = only(dead, RETURNED).ok_or("no place for a thread's result")?;
+    let cancel_word = |words: &[usize]| (words[layout.cancel / WORD] >> (layout.cancel % WORD * 8)) as i32;
+    let ended = cancel_word(dead) & !cancel_word(&image);
     let stack_start = only(&image, stack).ok_or("no place for a stack's address")?;
     let stack_size = only(&image, size).ok_or("no place for a stack's size")?;
     // malloc may be another one, which keeps its words elsewhere: those are not to be shared.
@@ -147,6 +151,7 @@ fn on_stack(layout: &Layout, stack: usize, size: usize) -> Result<Template, &'st
         resolver: resolver - tcb,
         robust: robust - tcb,
         specific_used: layout.specific + layout.blocks * WORD,
+        ended,
         shared,
         kept,
         buffers,

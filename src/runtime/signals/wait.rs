@@ -30,6 +30,9 @@ static WATCHED: AtomicU64 = AtomicU64::new(0);
 /// Takes a signal of `set` that is for `green`, or waits for it. EAGAIN: the deadline has passed. EINTR: another one's
 /// handler has run.
 pub fn wait(green: &Green, set: u64, deadline: Deadline) -> Result<(c_int, libc::siginfo_t)> {
+    if green.is_cancelled() {
+        return Err(Errno::CANCELLED);
+    }
     loop {
         if let Some(found) = take(green, set) {
             return Ok(found);

@@ -1,0 +1,39 @@
+//! The rest of the thread surface: C11 threads, what threads are given by number, cancellation at every point.
+
+#[macro_use]
+mod common;
+
+mod c11 {
+    use super::common;
+    cases!("pthread/c11.c": thrd_join_, thrd_yield_, mtx_lock_, mtx_timedlock_, cnd_wait_, cnd_timedwait_, call_once_,
+        tss_set_, thrd_current_);
+
+    /// Nothing waits in it but the end of the process.
+    #[test]
+    fn thrd_detach_() {
+        common::Program::of("pthread/c11.c").arg("thrd_detach_").same();
+    }
+}
+
+mod by_thread {
+    use super::common;
+    cases!("pthread/by_thread.c": pthread_setschedparam_, sched_setscheduler_, explicit_scheduling,
+        pthread_setaffinity_np_, pthread_getcpuclockid_, pthread_setconcurrency_, stack_min,
+        pthread_setattr_default_np_);
+}
+
+mod points {
+    use super::common;
+    cases!("pthread/points.c": cancelled, not_cancelled);
+}
+
+mod cancel_types {
+    use super::common;
+    cases!("pthread/cancel_types.c": computing, locking, whichever_last, not_begun, cleanups_wait, exiting, keys_after,
+        once_again, of_main);
+}
+
+mod cancel_cpp {
+    use super::common;
+    cases!("pthread/cancel_cpp.cpp": destructors, guards, exits);
+}
