@@ -22,6 +22,8 @@ fn start(start: extern "C" fn(*mut c_void) -> *mut c_void, arg: usize) -> &'stat
         guard_size: 4096,
         detached: false,
         mask: 0,
+        scheduling: None,
+        affinity: None,
     };
     // SAFETY: the thread was made just now and is not joined before `join`.
     unsafe { Green::of(spawn(&plan).expect("a thread")).expect("a green one") }

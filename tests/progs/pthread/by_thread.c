@@ -21,7 +21,7 @@ static void say_policy(pthread_t thread) {
 
 static void *say_own(void *arg) {
     struct sched_param parameters;
-    must(sched_getparam(0, &parameters));
+    must(sched_getparam(gettid(), &parameters));
     printf("sched_getscheduler %d priority %d\n", must(sched_getscheduler(gettid())), parameters.sched_priority);
     return arg;
 }
