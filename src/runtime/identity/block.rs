@@ -27,8 +27,8 @@ const RSEQ_FAILED: i32 = -2;
 
 static NEXT_TID: AtomicU32 = AtomicU32::new(0);
 
-/// Above the kernel's largest pid (2^22), below the bits that futex words use (2^30).
-const TIDS: core::ops::Range<u32> = (1 << 22) + 1..1 << 30;
+/// Above the kernel's largest pid (2^22), below what the numbers of processor clocks have room for (2^28; futex words: 2^30).
+const TIDS: core::ops::Range<u32> = (1 << 22) + 1..1 << 28;
 
 /// Starts the tids at a random place: mutexes may be shared with other processes that do the same.
 pub fn seed_tids() {
