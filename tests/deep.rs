@@ -18,7 +18,7 @@ mod stdio {
 mod processes {
     use super::common;
 
-    crate::cases!("deep_process.c": run_system, run_popen, run_pclose, run_write, many, children);
+    crate::cases!("deep_process.c": run_system, run_popen, run_pclose, run_write, many, children, masks);
 }
 
 mod names {

@@ -21,7 +21,8 @@
 //!    - `#[deep]`: glibc calls it internally; the deep layer detours it too. Then glibc's own function leads to the row, so
 //!      such a row ends in `else` and its bare form, which `real()` stands for from then on: a system call with the same
 //!      arguments and a cancellation point (`else SYS_read`), or an expression of the row's type (`else { ... }`).
-//!    - `#[closes]`: a deep row that ends descriptors; a child of posix_spawn inside glibc must not reach it.
+//!    - `#[stateful]`: a deep row that changes what we keep of descriptors or threads; glibc's posix_spawn calls it in a child
+//!      that shares our memory.
 //!    - `#[unchecked = "why"]`: the `libc` crate does not declare it, or as a variadic. All others are compared with
 //!      `libc`'s prototype by the compiler: spell types as `libc` does.
 //! 5. The result goes through [`crate::errno`]: `from` (-1 and errno) or `code` (the pthread convention).
@@ -285,7 +286,7 @@ macro_rules! bare {
         }
 
         unsafe extern "C" fn detour($($p: $t),*) -> $answer {
-            if $crate::deep::enter(ROW.flags & flag::closes != 0) {
+            if $crate::deep::enter(ROW.flags & flag::stateful != 0) {
                 return bare($($p),*);
             }
             super::body($($p),*)

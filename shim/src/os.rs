@@ -42,7 +42,7 @@ rows! { Os;
     fn eventfd(count: c_uint, flags: c_int) -> c_int { |_g| errno::from(life::eventfd(count, flags)) }
 
     /// A number that is not to be closed looks as if it were closed already.
-    #[closes] #[deep] #[also(__close)]
+    #[stateful] #[deep] #[also(__close)]
     fn close(fd: c_int) -> c_int {
         match green() {
             Some(g) => errno::from(life::close(g, fd)),
@@ -51,7 +51,7 @@ rows! { Os;
     } else SYS_close
 
     /// How stdio, directories and the resolver close.
-    #[closes] #[deep] #[optional] #[unchecked = "not declared"]
+    #[stateful] #[deep] #[optional] #[unchecked = "not declared"]
     fn __close_nocancel(fd: c_int) -> c_int {
         match green() {
             Some(_) => errno::from(life::close_quietly(fd)),
@@ -80,7 +80,7 @@ rows! { Os;
 
     fn dup(fd: c_int) -> c_int { |_g| errno::from(life::dup(fd)) }
 
-    #[deep] #[closes] #[also(__dup2)]
+    #[deep] #[stateful] #[also(__dup2)]
     fn dup2(fd: c_int, new: c_int) -> c_int {
         match green() {
             Some(_) => errno::from(life::dup2(fd, new)),
@@ -88,7 +88,7 @@ rows! { Os;
         }
     } else { bare::at_once(syscall!(libc::SYS_dup2, fd, new)) }
 
-    #[deep] #[closes]
+    #[deep] #[stateful]
     fn dup3(fd: c_int, new: c_int, flags: c_int) -> c_int {
         match green() {
             Some(_) => errno::from(life::dup3(fd, new, flags)),

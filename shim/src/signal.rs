@@ -73,7 +73,7 @@ rows! { Os;
         |g| errno::code(signal::mask(g, how, set, old))
     }
 
-    #[deep]
+    #[deep] #[stateful]
     fn sigprocmask(how: c_int, set: *const sigset_t, old: *mut sigset_t) -> c_int {
         |g| errno::from(signal::mask(g, how, set, old))
     } else { bare::at_once(bare::sigprocmask(how, set, old)) }

@@ -53,8 +53,8 @@ pub mod flag {
     pub const optional: u32 = 1;
     /// glibc's internal calls are detoured too.
     pub const deep: u32 = 2;
-    /// It ends descriptors.
-    pub const closes: u32 = 4;
+    /// It changes what we keep.
+    pub const stateful: u32 = 4;
 }
 
 /// One interposed symbol.

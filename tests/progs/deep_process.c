@@ -103,8 +103,37 @@ static void children(void) {
     printf("%c\n", (char)(intptr_t)join(thread));
 }
 
+/* A thread's mask is its own again after its children, and while it waits. */
+static void *masked(void *arg) {
+    sigset_t set, after;
+    char line[64];
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGRTMIN + 3);
+    zero(pthread_sigmask(SIG_SETMASK, &set, NULL));
+    FILE *stream = popen("echo from a child", "r");
+    check(stream && fgets(line, sizeof line, stream));
+    fputs(line, stdout);
+    check(pclose(stream) == 0);
+    check(system("exit 0") == 0);
+    zero(pthread_sigmask(SIG_SETMASK, NULL, &after));
+    for (int sig = 1; sig < 65; sig++)
+        if (sigismember(&after, sig) == 1) printf("%d is blocked\n", sig);
+    return arg;
+}
+
+static void masks(void) {
+    pthread_t one = spawn(masked, NULL);
+    join(one);
+    must(pipe(ends));
+    pthread_t thread = spawn(say, "0\n");
+    masked(NULL);
+    check(system(command("read x <&%d; exit $x")) == 0);
+    join(thread);
+}
+
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(run_system), CASE(run_popen), CASE(run_pclose),
-                           CASE(run_write),  CASE(many),      CASE(children)};
+                           CASE(run_write),  CASE(many),      CASE(children), CASE(masks)};
     return RUN(argc, argv, tests);
 }

@@ -35,15 +35,15 @@ use crate::interpose::{green, rows};
 use crate::table::{self, Group};
 use text::{JUMP, Text};
 
-/// What a detour does first. True: the call belongs to a child of posix_spawn, which shares our memory but not our
-/// descriptors; `closes`: the row is one that could do harm then.
+/// What a detour does first. True: a child of posix_spawn calls, which shares our memory but is another process. Asked only
+/// for rows that change what we keep (`stateful`).
 #[inline(always)]
-pub fn enter(closes: bool) -> bool {
+pub fn enter(stateful: bool) -> bool {
     if this().is_none() {
         return false;
     }
     hub().enter_libc();
-    closes && fork::in_child()
+    stateful && fork::in_child()
 }
 
 /// A function of libc and where its calls shall go.
