@@ -1,5 +1,6 @@
 /* stdio waits inside libc. What it waits for comes from another thread, so whoever waits must let that one run. */
 #include "prog.h"
+#include <syslog.h>
 #include <wchar.h>
 
 static int ends[2];
@@ -187,6 +188,32 @@ static void cancelled(void) {
     printf("%c\n", getc(stream));
 }
 
+/* syslog's own lock is held while its copy for stderr waits. */
+static void *log_line(void *text) {
+    syslog(LOG_DEBUG, "%s", (char *)text);
+    return NULL;
+}
+
+static void logged(void) {
+    char bytes[4096] = "";
+    long filled = 0;
+    int own = must(dup(2));
+    pipe_ends();
+    must(dup2(ends[1], 2));
+    must(fcntl(ends[1], F_SETFL, O_NONBLOCK));
+    while (write(ends[1], bytes, sizeof bytes) > 0) filled += sizeof bytes;
+    must(fcntl(ends[1], F_SETFL, 0));
+    openlog("log", LOG_PERROR, LOG_USER);
+    pthread_t threads[] = {spawn(log_line, "line"), spawn(log_line, "line")};
+    breathe();
+    for (; filled > 0; filled -= sizeof bytes) read_all(ends[0], bytes, sizeof bytes);
+    for (int i = 0; i < 2; i++) join(threads[i]);
+    must(dup2(own, 2));
+    memset(bytes, 0, sizeof bytes);
+    read_all(ends[0], bytes, 2 * strlen("log: line\n"));
+    fputs(bytes, stdout);
+}
+
 static void reopened(void) {
     int other[2];
     pipe_ends();
@@ -212,6 +239,6 @@ static void reopened(void) {
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(fgets_socket), CASE(fgets_pipe), CASE(line),   CASE(scan),        CASE(whole),
                            CASE(one),          CASE(wide),       CASE(fill),   CASE(contended),   CASE(locked),
-                           CASE(all_streams),  CASE(cancelled),  CASE(reopened)};
+                           CASE(all_streams),  CASE(cancelled),  CASE(reopened), CASE(logged)};
     return RUN(argc, argv, tests);
 }
