@@ -44,11 +44,7 @@ rows! { Thread;
         if !hub::active() {
             return real()(lock);
         }
-        let answer = real()(lock);
-        if answer == 0 {
-            mutex::unlocked(green(), lock.cast());
-        }
-        answer
+        errno::code(mutex::unlock(green(), lock.cast()))
     }
 
     fn pthread_cond_wait(cond: *mut pthread_cond_t, lock: *mut pthread_mutex_t) -> c_int {

@@ -115,7 +115,7 @@ fn result(code: i32) -> Result<()> {
 /// Waits in the queue of `address` until `attempt` has an answer. `wait.a` and `wait.over` tell whether there is a
 /// reason to wait at all; `unseen`, whether the release may come without a row seeing it.
 ///
-/// `wait.b` counts the wake-ups that came in vain: for [`mutex::unlocked`], which then makes way.
+/// `wait.b` counts the wake-ups that came in vain: for [`mutex::unlock`], which then makes way.
 fn queue(
     g: &Green,
     address: usize,

@@ -1,9 +1,10 @@
-//! Mutexes: the real trylock, and the queue when it says EBUSY.
+//! Mutexes: one try, and the queue when somebody has it.
 //!
 //! A mutex that is given free goes to whoever tries first; the waiter that was woken for it and came too late returns
 //! to the front of the queue, and the next one to unlock makes way for it.
 //!
-//! The ABI of `pthread_mutex_t` on x86-64: `__lock` at 0, `__owner` (a tid) at 8, `__kind` at 16.
+//! The ABI of `pthread_mutex_t` on x86-64: `__lock` at 0, `__owner` (a tid) at 8, `__nusers` at 12,
+//! `__kind` at 16.
 //!
 //! Priorities mean nothing among threads of one hub, and the kernel knows no green thread's tid: a contended PI mutex
 //! would be lost in it, and PRIO_PROTECT would ask it for the priority of a thread that it cannot find. So
@@ -13,7 +14,7 @@
 //! Safety: as the C functions.
 
 use core::ffi::c_void;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::kernel::real::real;
 use crate::kernel::{Errno, Result};
@@ -22,9 +23,14 @@ use crate::syscall;
 
 use super::{Until, check_clock, load, queue, result, word};
 
+const LOCK: usize = 0;
 const OWNER: usize = 8;
+const USERS: usize = 12;
 const KIND: usize = 16;
 
+/// The `__kind` of nearly all mutexes: normal, private. Its lock and unlock are glibc's own steps, taken here: a call of
+/// the real ones costs as much again.
+const PLAIN: u32 = 0;
 /// Bits of `__kind`.
 const TYPE: u32 = 3;
 const ERRORCHECK: u32 = libc::PTHREAD_MUTEX_ERRORCHECK as u32;
@@ -49,7 +55,39 @@ fn unseen(mutex: usize) -> bool {
     load(mutex, KIND) & SHARED != 0 || !green
 }
 
+#[inline(always)]
 fn attempt(g: &Green, mutex: *mut c_void) -> Option<Result<()>> {
+    if load(mutex as usize, KIND) == PLAIN {
+        take(g, mutex as usize).then_some(Ok(()))
+    } else {
+        attempt_real(g, mutex)
+    }
+}
+
+/// glibc's trylock of a plain mutex.
+#[inline(always)]
+fn take(g: &Green, mutex: usize) -> bool {
+    let taken = word(mutex, LOCK).compare_exchange(0, 1, Acquire, Relaxed).is_ok();
+    if taken {
+        word(mutex, OWNER).store(g.tid.get() as u32, Relaxed);
+        word(mutex, USERS).store(load(mutex, USERS).wrapping_add(1), Relaxed);
+    }
+    taken
+}
+
+/// glibc's unlock of a plain mutex. The swap is the last look at it: whoever has it next may free it.
+#[inline(always)]
+fn give(mutex: usize) {
+    word(mutex, OWNER).store(0, Relaxed);
+    word(mutex, USERS).store(load(mutex, USERS).wrapping_sub(1), Relaxed);
+    let lock = word(mutex, LOCK);
+    if lock.swap(0, Release) > 1 {
+        // SAFETY: wakes a foreign waiter; a wake on memory that is gone does nothing.
+        let _ = unsafe { syscall!(libc::SYS_futex, lock, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1) };
+    }
+}
+
+fn attempt_real(g: &Green, mutex: *mut c_void) -> Option<Result<()>> {
     // SAFETY: the C function's contract.
     match unsafe { (real().pthread_mutex_trylock)(mutex) } {
         0 => Some(Ok(())),
@@ -124,9 +162,27 @@ pub unsafe fn try_lock(g: &Green, mutex: *mut c_void) -> Result<()> {
     }
 }
 
-/// What follows the real `pthread_mutex_unlock`, on every thread; `g` is the green one that may park.
+/// `pthread_mutex_unlock`, on every thread; `g` is the green one that may park.
 #[inline(always)]
-pub fn unlocked(g: Option<&Green>, mutex: *mut c_void) {
+pub unsafe fn unlock(g: Option<&Green>, mutex: *mut c_void) -> Result<()> {
+    // SAFETY: the C function's contract.
+    unsafe { let_go(mutex)? };
+    unlocked(g, mutex);
+    Ok(())
+}
+
+#[inline(always)]
+unsafe fn let_go(mutex: *mut c_void) -> Result<()> {
+    if load(mutex as usize, KIND) == PLAIN {
+        give(mutex as usize);
+        return Ok(());
+    }
+    // SAFETY: the C function's contract.
+    result(unsafe { (real().pthread_mutex_unlock)(mutex) })
+}
+
+#[inline(always)]
+fn unlocked(g: Option<&Green>, mutex: *mut c_void) {
     let woken = parking::wake_one(mutex as usize);
     if let Some(g) = g {
         match woken {
@@ -139,7 +195,7 @@ pub fn unlocked(g: Option<&Green>, mutex: *mut c_void) {
 /// Unlocks inside a wait that gives the hub away by itself.
 pub(super) unsafe fn release(mutex: *mut c_void) -> Result<()> {
     // SAFETY: the C function's contract.
-    result(unsafe { (real().pthread_mutex_unlock)(mutex) })?;
+    unsafe { let_go(mutex)? };
     parking::wake(mutex as usize, 1);
     Ok(())
 }
