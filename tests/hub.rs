@@ -11,6 +11,7 @@ use eventlet_core::blocking::lock::Until;
 use eventlet_core::blocking::thread;
 use eventlet_core::data::Deadline;
 use eventlet_core::kernel::{fs, real, stats};
+use eventlet_core::runtime::hub::unpark;
 use eventlet_core::runtime::spawn::{Plan, Stack, ready, spawn};
 use eventlet_core::runtime::{Green, Wait, Wake, current, hub, parking, this};
 
@@ -98,6 +99,24 @@ fn foreign_wakes() {
     assert!(stats::INBOX.get() > 0);
 }
 
+extern "C" fn deaf(word: *mut c_void) -> *mut c_void {
+    let me = current().unwrap();
+    // No signal ends this wait: its thread parks again by itself.
+    me.expect(Wait { interruptible: false, ..Wait::opaque("word") });
+    parking::park(me, word as usize, Deadline::NEVER, false, || true);
+    word
+}
+
+/// A wake-up after a signal, before the thread has had its turn.
+fn woken_when_interrupted() {
+    let word = &raw const WORD as usize;
+    let thread = start(deaf, word);
+    this().unwrap().yield_now();
+    assert!(unpark(thread, Wake::Interrupted));
+    assert_eq!(parking::wake(word, 1), 1);
+    assert_eq!(join(thread), word);
+}
+
 extern "C" fn identity(_: *mut c_void) -> *mut c_void {
     let me = current().unwrap();
     let before = fs::get();
@@ -128,11 +147,16 @@ fn main() {
     fs::init();
     assert!(current().is_none(), "dormant");
     assert!(ready(), "the layout is understood");
-    for (name, test) in
-        [("fifo", fifo as fn()), ("timers", timers), ("foreign_wakes", foreign_wakes), ("many", many)]
-    {
+    let tests = [
+        ("fifo", fifo as fn()),
+        ("timers", timers),
+        ("foreign_wakes", foreign_wakes),
+        ("woken_when_interrupted", woken_when_interrupted),
+        ("many", many),
+    ];
+    for (name, test) in tests {
         test();
         println!("test {name} ... ok");
     }
-    println!("\ntest result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished");
+    println!("\ntest result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished");
 }

@@ -21,8 +21,8 @@ use crate::data::{Deadline, list::Node};
 use crate::kernel::{Errno, Result};
 use crate::syscall;
 
-use super::green::{Green, State, Wait, Wake};
-use super::hub::{hub, unpark};
+use super::green::{Green, Wait, Wake};
+use super::hub::{hand, hub};
 use super::inbox;
 use super::poller::{Event, Poller};
 
@@ -409,20 +409,6 @@ fn wake_first(list: &List<Green>) {
             return;
         }
     }
-}
-
-/// Ends a wait. One that a signal or a cancel has ended, and that has not gone on yet, is told the better news: it may
-/// wait again instead of leaving, and then the edge would be lost.
-fn hand(green: &Green, wake: Wake) -> bool {
-    if unpark(green, wake) {
-        return true;
-    }
-    let undecided = green.state.get() == State::Runnable
-        && matches!(green.wake.get(), Wake::Interrupted | Wake::Restart | Wake::Cancelled);
-    if undecided {
-        green.wake.set(wake);
-    }
-    undecided
 }
 
 /// Hands one event to whoever waits for it.

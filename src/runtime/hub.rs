@@ -444,3 +444,17 @@ pub fn unpark(green: &Green, wake: Wake) -> bool {
     hub.enqueue(green);
     true
 }
+
+/// [`unpark`] by whoever brings what the thread waits for. One whose wait a signal or a cancel has ended, and that has
+/// not gone on yet, is told the better news: it may wait again instead of leaving, and then this wake-up would be lost.
+pub fn hand(green: &Green, wake: Wake) -> bool {
+    if unpark(green, wake) {
+        return true;
+    }
+    let undecided = green.state.get() == State::Runnable
+        && matches!(green.wake.get(), Wake::Interrupted | Wake::Restart | Wake::Cancelled);
+    if undecided {
+        green.wake.set(wake);
+    }
+    undecided
+}

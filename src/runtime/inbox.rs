@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::kernel::stats;
 
 use super::green::{Green, Wake};
-use super::hub::{hub, unpark};
+use super::hub::{hand, hub};
 
 static HEAD: AtomicPtr<Green> = AtomicPtr::new(ptr::null_mut());
 static ASLEEP: AtomicBool = AtomicBool::new(false);
@@ -104,7 +104,7 @@ pub fn drain() {
         first = green.link.load(Ordering::Relaxed);
         green.inboxed.store(false, Ordering::Release);
         stats::INBOX.bump();
-        unpark(green, Wake::Ready);
+        hand(green, Wake::Ready);
     }
 }
 

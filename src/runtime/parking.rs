@@ -12,7 +12,7 @@
 //!
 //! On the hub's thread the fence costs nothing, since waiter and waker are one kernel thread.
 //!
-//! A waker takes the node out and ends the wait in one step under the lock: `unpark` on the hub's thread, the inbox
+//! A waker takes the node out and ends the wait in one step under the lock: `hand` on the hub's thread, the inbox
 //! from a foreign one. A waiter whose wait ended otherwise (deadline, signal) finds its node gone and keeps the
 //! wake-up: it is never lost. A signal handler takes no lock: it posts the address, and the hub wakes the waiters.
 //!
@@ -25,7 +25,7 @@ use crate::data::Deadline;
 use crate::data::list::{List, Node};
 
 use super::green::{Green, Wait, Wake, this};
-use super::hub::{active, unpark};
+use super::hub::{active, hand};
 use super::inbox;
 
 const BUCKETS: usize = 1024;
@@ -104,7 +104,7 @@ impl Bucket {
                 self.list.remove(waiter);
                 self.count_out();
                 if on_hub {
-                    unpark(green, Wake::Ready);
+                    hand(green, Wake::Ready);
                 } else {
                     inbox::push(green);
                 }

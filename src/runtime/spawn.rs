@@ -19,7 +19,7 @@ use crate::kernel::{Result, fs, log};
 use crate::syscall;
 
 use super::green::{Affinity, Coroutine, Green, Joiner, Scheduling, State, Task, Wait, Wake};
-use super::hub::{hub, unpark};
+use super::hub::{hand, hub};
 use super::{entry, errand, fork, identity, parking, preempt, signals};
 
 /// The stack of a new thread.
@@ -181,7 +181,7 @@ pub(super) fn ended(green: &'static Green) {
     green.state.set(State::Finished);
     tell_joiner(green);
     if hub().live() == 0 && FIRST_ENDED.load(Ordering::Relaxed) {
-        unpark(&hub().first, Wake::Ready);
+        hand(&hub().first, Wake::Ready);
     }
 }
 
@@ -190,7 +190,7 @@ fn tell_joiner(green: &'static Green) {
     match green.joiner.get() {
         Joiner::Green(joiner) => {
             // SAFETY: it is parked for us, so alive.
-            unpark(unsafe { &*joiner }, Wake::Ready);
+            hand(unsafe { &*joiner }, Wake::Ready);
         }
         Joiner::Foreign => {
             let (word, wake) = (&green.ended, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG);

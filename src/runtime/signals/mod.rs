@@ -38,7 +38,7 @@ use crate::kernel::Result;
 use crate::kernel::signal::{self, bit};
 
 use super::green::{Green, State, Wake, this};
-use super::hub::{hub, unpark};
+use super::hub::{hand, hub, unpark};
 use super::{inbox, parking};
 
 pub use wait::wait;
@@ -111,7 +111,7 @@ fn route_queued() {
         // SAFETY: a target is alive as long as it has signals waiting: they are dropped at its end.
         let Some(green) = unsafe { target.as_ref() }.or_else(|| eligible(sig)) else { return };
         if green.awaited.get() & bit(sig) != 0 {
-            unpark(green, Wake::Ready);
+            hand(green, Wake::Ready);
         } else if !mask::blocks(green, sig) {
             unpark(green, Wake::Interrupted);
         }

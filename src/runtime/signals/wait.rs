@@ -13,7 +13,7 @@ use crate::data::Deadline;
 use crate::kernel::signal::{self, bit};
 use crate::kernel::{Errno, Result};
 use crate::runtime::green::{Green, Wait, Wake};
-use crate::runtime::hub::{hub, unpark};
+use crate::runtime::hub::{hand, hub};
 use crate::runtime::poller;
 use crate::syscall;
 
@@ -81,7 +81,7 @@ fn watch(set: u64) -> Result<()> {
 pub(in crate::runtime) fn arrived() {
     let pending = signal::pending();
     for green in threads().filter(|green| green.awaited.get() & pending != 0) {
-        unpark(green, Wake::Ready);
+        hand(green, Wake::Ready);
     }
 }
 
