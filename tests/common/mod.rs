@@ -10,12 +10,13 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 mod build;
+pub mod later;
 mod mutant;
 pub mod python;
 mod run;
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use build::{eventlet, shared};
@@ -72,6 +73,14 @@ impl Program {
     /// Another library than the one under test.
     pub fn under(mut self, library: impl Into<PathBuf>) -> Program {
         self.library = Some(library.into());
+        self
+    }
+
+    /// The same through the loader in `folder`, with the libc there. After the arguments.
+    pub fn by_loader(mut self, folder: &Path) -> Program {
+        let program = std::mem::replace(&mut self.path, folder.join("ld-linux-x86-64.so.2"));
+        let before: [OsString; 3] = ["--library-path".into(), folder.into(), program.into()];
+        self.args.splice(0..0, before);
         self
     }
 

@@ -1,0 +1,55 @@
+//! The self-checks and the deep layer under a later Debian release's libc, where that can be had.
+
+mod common;
+
+use std::io::Write;
+
+use common::{Program, later};
+
+/// Each case of a program, bare and preloaded, both under the later libc.
+fn cases(source: &str, names: &[&str]) {
+    let Some(libc) = later::libc() else {
+        // Not by a macro: those are silent in tests that pass.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: {source} under {}'s libc, which is not to be had",
+            later::RELEASE
+        );
+        return;
+    };
+    for name in names {
+        Program::of(source).arg(name).by_loader(libc).green();
+    }
+}
+
+macro_rules! programs {
+    ($($test:ident: $source:literal { $($name:ident),* })*) => {
+        $(#[test]
+        fn $test() {
+            cases($source, &[$(stringify!($name)),*]);
+        })*
+    };
+}
+
+programs! {
+    identity: "thread_identity.c" { errnos, program, tid, keys_own, keys_again, locales, messages }
+    ends: "ends.c" { thread_exit, main_exit, main_returns }
+    cancellation: "cancel.c" { not_now, itself, mutexes }
+    exceptions: "exceptions.cpp" { rethrown, carried, thread_exit }
+    locks: "mutex.c" { contended, recursive, timed }
+    real_threads: "foreign.c" { mutexes, conditions, onces }
+    stdio: "deep_stdio.c" { fgets_socket, line, scan, wide, fill, contended, locked, all_streams, cancelled, reopened, logged }
+    children: "deep_process.c" { run_system, run_popen, run_pclose, many, children, masks }
+    names: "deep_names.c" { addrinfo, families, hostbyname, query }
+    streams: "deep_streams.cpp" { synced, file }
+    inside_with_real_threads: "deep_foreign.c" { lines, ping, loader, cancel }
+}
+
+#[test]
+fn nothing_of_it_is_left_as_it_is() {
+    let Some(libc) = later::libc() else { return };
+    let program = Program::of("deep_stdio.c").arg("line").env("EVENTLET_LOG", "1").by_loader(libc);
+    let outcome = program.preloaded();
+    let lines: Vec<&str> = outcome.errors().lines().filter(|line| line.contains("libc")).collect();
+    assert!(lines.len() == 1 && lines[0].ends_with("are green (Swap)"), "{outcome}");
+}
