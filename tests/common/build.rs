@@ -36,9 +36,9 @@ pub fn eventlet() -> &'static Path {
 }
 
 /// The program made from `tests/progs/SOURCE`.
-pub fn program(source: &str) -> PathBuf {
+pub fn program(source: &str, flags: &[&str]) -> PathBuf {
     let name = Path::new(source).file_stem().expect("a source file").to_str().expect("UTF-8");
-    compile(source, name, &[])
+    compile(source, name, flags)
 }
 
 /// A shared library made from `tests/progs/SOURCE`, as `target/progs/NAME`.

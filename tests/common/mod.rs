@@ -43,7 +43,12 @@ impl Program {
 
     /// A program of `tests/progs/`, compiled if it must be: `Program::of("echo.c")`.
     pub fn of(source: &str) -> Program {
-        Program::new(build::program(source))
+        Program::made_with(source, &[])
+    }
+
+    /// The same with flags for the compiler.
+    pub fn made_with(source: &str, flags: &[&str]) -> Program {
+        Program::new(build::program(source, flags))
     }
 
     /// One more argument.
