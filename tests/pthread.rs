@@ -22,6 +22,16 @@ mod by_thread {
         pthread_setattr_default_np_);
 }
 
+mod protocols {
+    use super::common;
+    cases!("pthread/protocols.c": inherit, inherit_errorcheck, protect, protect_real_time);
+}
+
+mod awkward {
+    use super::common;
+    cases!("pthread/awkward.c": given_stack, locked_memory, coroutines, jumps, timers, kill_until_gone, numbers, atfork);
+}
+
 mod points {
     use super::common;
     cases!("pthread/points.c": cancelled, not_cancelled);

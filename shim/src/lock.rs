@@ -25,6 +25,35 @@ rows! { Thread;
         answer
     }
 
+    #[unchecked = "not declared"]
+    fn pthread_mutex_getprioceiling(lock: *const pthread_mutex_t, ceiling: *mut c_int) -> c_int {
+        match mutex::ceiling(lock.cast_mut().cast()) {
+            Some(found) => {
+                *ceiling = found;
+                0
+            }
+            None => real()(lock, ceiling),
+        }
+    }
+
+    /// Of the real-time policies, whose priorities are 1 to 99.
+    #[unchecked = "not declared"]
+    fn pthread_mutex_setprioceiling(lock: *mut pthread_mutex_t, ceiling: c_int, old: *mut c_int) -> c_int {
+        let Some(before) = mutex::ceiling(lock.cast()) else { return real()(lock, ceiling, old) };
+        if !(1..=99).contains(&ceiling) {
+            return libc::EINVAL;
+        }
+        let code = super::pthread_mutex_lock::body(lock);
+        if code == 0 {
+            mutex::set_ceiling(lock.cast(), ceiling);
+            super::pthread_mutex_unlock::body(lock);
+            if !old.is_null() {
+                *old = before;
+            }
+        }
+        code
+    }
+
     fn pthread_mutex_lock(lock: *mut pthread_mutex_t) -> c_int { |g| errno::code(mutex::lock(g, lock.cast())) }
 
     fn pthread_mutex_trylock(lock: *mut pthread_mutex_t) -> c_int {

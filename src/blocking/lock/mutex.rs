@@ -38,6 +38,14 @@ const INHERIT: u32 = 32;
 const PROTECT: u32 = 64;
 const SHARED: u32 = 128;
 
+/// Where a mutex of PTHREAD_PRIO_PROTECT has its ceiling, in the lock word.
+const CEILING_SHIFT: u32 = 19;
+/// Bits of `__kind` that glibc leaves alone: the mutex had a protocol, and above it the ceiling, if it had one.
+const HAD_PROTOCOL: u32 = 1 << 16;
+const KEPT_SHIFT: u32 = 17;
+/// The `__kind` of a destroyed mutex.
+const DESTROYED: u32 = u32::MAX;
+
 /// The lock word's tid bits, which are 0 only when nobody holds the mutex; the plain kinds write 1 or 2 there.
 const HELD: u32 = 0x3fff_ffff;
 
@@ -150,12 +158,16 @@ fn contended(g: &Green, mutex: *mut c_void, call: &'static str, until: Until) ->
     queue(g, address, wait, until, || unseen(address), || attempt(g, mutex))
 }
 
-/// `pthread_mutex_trylock`. A loop around it must not keep the hub from the thread that would unlock.
+/// `pthread_mutex_trylock`. One with a protocol says EDEADLK to its owner, if it checks errors. A loop around it must not keep the hub from the thread that would unlock.
 #[inline(always)]
 pub unsafe fn try_lock(g: &Green, mutex: *mut c_void) -> Result<()> {
     match attempt(g, mutex) {
         Some(answer) => answer,
         None => {
+            let (owner, kind) = (load(mutex as usize, OWNER), load(mutex as usize, KIND));
+            if kind & HAD_PROTOCOL != 0 && kind & TYPE == ERRORCHECK && owner == g.tid.get() as u32 {
+                return Err(Errno(libc::EDEADLK));
+            }
             hub().charge(g);
             Err(Errno(libc::EBUSY))
         }
@@ -206,7 +218,21 @@ pub fn initialised(mutex: *mut c_void) {
     let protocol = kind.load(Relaxed) & (INHERIT | PROTECT);
     if protocol != 0 && kind.load(Relaxed) & SHARED == 0 {
         kind.fetch_and(!protocol, Relaxed);
-        // PROTECT keeps its ceiling there.
-        word(mutex as usize, 0).store(0, Relaxed);
+        let ceiling = word(mutex as usize, 0).swap(0, Relaxed) >> CEILING_SHIFT;
+        kind.fetch_or(HAD_PROTOCOL | ceiling << KEPT_SHIFT, Relaxed);
     }
+}
+
+/// The ceiling of a mutex from which [`initialised`] has taken PTHREAD_PRIO_PROTECT.
+pub fn ceiling(mutex: *mut c_void) -> Option<i32> {
+    let kind = load(mutex as usize, KIND);
+    let ceiling = (kind >> KEPT_SHIFT) as i32;
+    (kind != DESTROYED && kind & HAD_PROTOCOL != 0 && ceiling != 0).then_some(ceiling)
+}
+
+/// Changes it; the caller holds the mutex.
+pub fn set_ceiling(mutex: *mut c_void, ceiling: i32) {
+    let kind = word(mutex as usize, KIND);
+    let other = kind.load(Relaxed) & !(u32::MAX << KEPT_SHIFT);
+    kind.store(other | (ceiling as u32) << KEPT_SHIFT, Relaxed);
 }

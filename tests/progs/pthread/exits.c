@@ -148,13 +148,17 @@ static void join_waits(void) {
 }
 
 /* main's pthread_exit, then exit from the last thread. */
+static void let_go(void *value) {
+    puts(value);
+    for (int i = 0; i < 3; i++) must(sem_post(&go));
+}
 static void *outlive(void *arg) {
-    usleep(2000);
+    must(sem_wait(&go));
     puts("still here");
     return arg;
 }
 static void main_leaves(void) {
-    zero(pthread_key_create(&keys[2], slow));
+    zero(pthread_key_create(&keys[2], let_go));
     zero(pthread_setspecific(keys[2], "key of main"));
     atexit(say_last);
     for (int i = 0; i < 3; i++) zero(pthread_detach(spawn(outlive, NULL)));

@@ -43,7 +43,7 @@ static void waits() {
 
 static void many() {
     std::thread threads[5];
-    for (auto &thread : threads) thread = std::thread([] { first.name = "one of many"; });
+    for (auto &thread : threads) thread = std::thread([] { first.name = second.name = "one of many"; });
     for (auto &thread : threads) thread.join();
 }
 
