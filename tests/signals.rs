@@ -14,6 +14,12 @@ mod thread_signals {
     cases!("thread_signals.c": directed, masks, to_who_wants_it, pending, waiting, suspended, paused, jumping, alternates);
 }
 
+/// A signal ends a wait, and the wake-up comes before the thread had its turn.
+mod overtaken {
+    use super::common;
+    cases!("overtaken.c": condition, lock, read_write_lock, semaphore, meeting, ending, data);
+}
+
 /// Both runs, each told `signals` from outside, one after the other was answered.
 fn told(case: &str, signals: &[i32]) -> Outcome {
     let run = |preload| {
