@@ -45,6 +45,7 @@ told! {
     wakes_by_dup2: "read(ends[1], buffer, sizeof buffer): -1 EBADF";
     wakes_by_fclose: "read(ends[1], buffer, sizeof buffer): -1 EBADF";
     wakes_by_range: "read(ends[1], buffer, sizeof buffer): -1 EBADF";
+    wakes_by_closefrom: "read(ends[1], buffer, sizeof buffer): -1 EBADF";
     wakes_by_handler: "read(ends[1], buffer, sizeof buffer): -1 EBADF";
     wakes_by_foreign: "read(ends[1], buffer, sizeof buffer): -1 EBADF";
     wakes_poll: "poll(&one, 1, -1): 1", "invalid: 1";

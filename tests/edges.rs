@@ -21,6 +21,31 @@ mod out_of_band {
     cases!("out_of_band.c": plain, marked);
 }
 
+mod modes {
+    use super::common;
+    cases!("modes.c": nonblocking, born, timeouts, shut);
+}
+
+mod addresses {
+    use super::common;
+    cases!("addresses.c": udp, crowded_datagrams, crowded_listener);
+}
+
+mod fortified {
+    use super::common;
+    use std::os::unix::process::ExitStatusExt;
+
+    cases!("fortified.c": waits, jumps);
+
+    #[test]
+    fn too_small() {
+        for case in ["too_small", "too_small_recv", "too_small_poll"] {
+            let outcome = common::Program::of("fortified.c").arg(case).same();
+            assert_eq!(outcome.status.signal(), Some(libc::SIGABRT), "{outcome}");
+        }
+    }
+}
+
 mod socket_timeout {
     use super::common;
     cases!("socket_timeout.c": receive, acceptor, sender, shared);

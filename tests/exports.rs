@@ -1,75 +1,14 @@
 //! The library from outside: what it exports is what its table says, and the table is true of the installed glibc.
 //!
-//! Safety: the structs below are those of `shim/src/table.rs`; their pointers lead to statics of a library that is
-//! never unloaded.
+//! Safety: the table's pointers lead to statics of a library that is never unloaded.
 
 mod common;
 
 use std::collections::BTreeSet;
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CString, c_void};
 use std::process::Command;
-use std::slice;
 
-#[repr(C)]
-struct Row {
-    name: *const c_char,
-    aliases: *const c_char,
-    group: *const c_char,
-    flags: u32,
-    export: *const c_void,
-    real: *const *const c_void,
-    bind: *const c_void,
-    bare: *const c_void,
-    detour: *const c_void,
-}
-
-#[repr(C)]
-struct Table {
-    version: u32,
-    count: u32,
-    row_size: usize,
-    rows: *const Row,
-}
-
-const OPTIONAL: u32 = 1;
-const DEEP: u32 = 2;
-
-impl Row {
-    fn name(&self) -> &'static str {
-        text(self.name)
-    }
-
-    fn aliases(&self) -> impl Iterator<Item = &'static str> {
-        text(self.aliases).split_whitespace()
-    }
-
-    fn names(&self) -> impl Iterator<Item = &'static str> {
-        [self.name()].into_iter().chain(self.aliases())
-    }
-
-    fn optional(&self) -> bool {
-        self.flags & OPTIONAL != 0
-    }
-}
-
-fn text(pointer: *const c_char) -> &'static str {
-    // SAFETY: the table's strings are literals with their NUL.
-    unsafe { CStr::from_ptr(pointer) }.to_str().expect("UTF-8")
-}
-
-/// The table, read as a tool reads it. The rows of a library opened this way catch nobody's calls.
-fn table() -> &'static [Row] {
-    let path = CString::new(common::eventlet().to_str().expect("UTF-8")).expect("no NUL");
-    // SAFETY: the library's constructor starts nothing, and it is never unloaded (file header).
-    unsafe {
-        let library = libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
-        assert!(!library.is_null(), "{}", text(libc::dlerror()));
-        let table = libc::dlsym(library, c"eventlet_table".as_ptr()).cast::<Table>();
-        let table = table.as_ref().expect("eventlet_table");
-        assert_eq!((table.version, table.row_size), (1, size_of::<Row>()));
-        slice::from_raw_parts(table.rows, table.count as usize)
-    }
-}
+use common::table::{DEEP, Row, table, text};
 
 fn in_libc(name: &str) -> *const c_void {
     let name = CString::new(name).expect("no NUL");

@@ -5,7 +5,7 @@ mod common;
 
 use common::Program;
 
-cases!("processes.c": waits, each_its_own, forked, handlers, started);
+cases!("processes.c": waits, each_its_own, forked, handlers, started, vfork_closes, spawn_closes);
 
 /// The program that exec puts in its place has its own counters.
 #[test]

@@ -5,14 +5,8 @@ mod common;
 
 mod c11 {
     use super::common;
-    cases!("pthread/c11.c": thrd_join_, thrd_yield_, mtx_lock_, mtx_timedlock_, cnd_wait_, cnd_timedwait_, call_once_,
+    cases!("pthread/c11.c": thrd_join_, thrd_detach_, thrd_yield_, mtx_lock_, mtx_timedlock_, mtx_trylock_, cnd_wait_, cnd_timedwait_, call_once_,
         tss_set_, thrd_current_);
-
-    /// Nothing waits in it but the end of the process.
-    #[test]
-    fn thrd_detach_() {
-        common::Program::of("pthread/c11.c").arg("thrd_detach_").same();
-    }
 }
 
 mod by_thread {

@@ -11,7 +11,13 @@ cases!("signals.c": interrupted, restarted, not_interrupted, itimer);
 
 mod thread_signals {
     use super::common;
-    cases!("thread_signals.c": directed, masks, to_who_wants_it, pending, waiting, suspended, paused, jumping, alternates);
+    cases!("thread_signals.c": directed, masks, to_who_wants_it, pending, raised, addressed, waiting, suspended,
+        paused, jumping, jump_mask, alternates);
+}
+
+mod old_signals {
+    use super::common;
+    cases!("old_signals.c": masks, pausing, pausing_by_mask, by_signal, by_sysv_signal, by_sigset);
 }
 
 /// A signal ends a wait, and the wake-up comes before the thread had its turn.

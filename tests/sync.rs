@@ -5,7 +5,7 @@ mod common;
 
 mod mutex {
     use super::common;
-    cases!("mutex.c": contended, recursive, errorcheck, timed, try_loop);
+    cases!("mutex.c": contended, recursive, errorcheck, timed, try_loop, inherit);
 }
 
 mod lock_kinds {
@@ -25,7 +25,7 @@ mod cond {
 
 mod rwlock {
     use super::common;
-    cases!("rwlock.c": contended, together, timed_out, timed, try_loop);
+    cases!("rwlock.c": contended, together, timed_out, freed, try_write, try_read);
 }
 
 mod meet {
@@ -35,7 +35,7 @@ mod meet {
 
 mod sem {
     use super::common;
-    cases!("sem.c": limit, timed_out, posted, ping_pong);
+    cases!("sem.c": limit, timed_out, posted, try_loop, ping_pong);
 }
 
 mod once {
@@ -50,14 +50,14 @@ mod join {
 
 mod cancel {
     use super::common;
-    cases!("cancel.c": waits, not_now, itself, mutexes);
+    cases!("cancel.c": waits, not_now, computing, itself, mutexes);
 }
 
 mod ends {
     use super::common;
     use std::os::unix::process::ExitStatusExt;
 
-    cases!("ends.c": thread_exit, main_exit, main_returns, yielding);
+    cases!("ends.c": thread_exit, main_exit, main_thrd_exit, main_returns, yielding);
 
     fn ends_with(case: &str, status: i32) {
         let outcome = common::Program::of("ends.c").arg(case).same();

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Outcome, Program};
 
-cases!("thread_identity.c": errnos, program, tid, keys_own, keys_again, keys_waiting, rounding, locales, messages, shared);
+cases!("thread_identity.c": errnos, program, tid, keys_own, keys_again, keys_waiting, rounding, locales, messages, names, shared);
 
 #[test]
 fn thread_self() {

@@ -14,6 +14,7 @@ pub mod later;
 mod mutant;
 pub mod python;
 mod run;
+pub mod table;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -116,10 +117,7 @@ impl Program {
     pub fn same(&self) -> Outcome {
         let bare = self.bare();
         let preloaded = self.preloaded();
-        let alike = bare.stdout == preloaded.stdout
-            && bare.stderr == preloaded.stderr
-            && bare.status == preloaded.status;
-        assert!(alike, "{self:?} differs\n== bare\n{bare}\n== preloaded\n{preloaded}");
+        assert!(bare.alike(&preloaded), "{self:?} differs\n== bare\n{bare}\n== preloaded\n{preloaded}");
         preloaded
     }
 
@@ -128,11 +126,7 @@ impl Program {
     pub fn green(&self) -> Outcome {
         let outcome = self.same();
         assert!(outcome.status.success(), "{self:?} failed, bare too\n{outcome}");
-        let stats = outcome.stats();
-        assert!(
-            stats.threads > 0 && stats.parks > 0 && stats.native == 0,
-            "{self:?} was not green\n{outcome}"
-        );
+        assert!(outcome.stats().green(), "{self:?} was not green\n{outcome}");
         outcome
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::build;
+use super::table::table;
 
 /// The ELF words this needs; all are of a 64-bit little-endian file.
 mod elf {
@@ -44,30 +45,34 @@ impl Image {
         sections.find(is_dynsym).expect("a .dynsym")
     }
 
-    fn name(&self, at: usize) -> &[u8] {
-        self.0[at..].split(|byte| *byte == 0).next().expect("a name")
+    fn name(&self, at: usize) -> &str {
+        let name = self.0[at..].split(|byte| *byte == 0).next().expect("a name");
+        std::str::from_utf8(name).expect("UTF-8")
     }
 
-    fn undefine(&mut self, row: &str) {
+    /// Each dynamic symbol: its file offset and its name.
+    fn symbols(&self) -> impl Iterator<Item = (usize, &str)> {
         let section = self.dynamic_symbols();
         let names = self.section(self.word::<4>(section + elf::SECTION_LINK) as usize);
         let names = self.offset(names + elf::SECTION_OFFSET);
-        let (first, bytes) =
-            (self.offset(section + elf::SECTION_OFFSET), self.offset(section + elf::SECTION_BYTES));
-        let mut symbols = (first..first + bytes).step_by(elf::SYMBOL);
-        let symbol =
-            symbols.find(|symbol| self.name(names + self.word::<4>(*symbol) as usize) == row.as_bytes());
-        let symbol = symbol.unwrap_or_else(|| panic!("the library has no row {row}"));
+        let first = self.offset(section + elf::SECTION_OFFSET);
+        let symbols = (first..first + self.offset(section + elf::SECTION_BYTES)).step_by(elf::SYMBOL);
+        symbols.map(move |symbol| (symbol, self.name(names + self.word::<4>(symbol) as usize)))
+    }
+
+    fn undefine(&mut self, row: &str) {
+        let found = self.symbols().find(|(_, name)| *name == row);
+        let (symbol, _) = found.unwrap_or_else(|| panic!("the library has no row {row}"));
         self.0[symbol + elf::DEFINITION.start..symbol + elf::DEFINITION.end].fill(0);
     }
 }
 
-/// A copy of the library without `rows`.
-pub fn without(rows: &[&str]) -> PathBuf {
-    let whole = build::eventlet();
-    build::product(&format!("without-{}.so", rows.join("-")), build::changed(whole), |aside| {
-        let mut image = Image(fs::read(whole).expect("the library"));
-        rows.iter().for_each(|row| image.undefine(row));
+/// A copy of the library without a row, under whatever name.
+pub fn without(row: &str) -> PathBuf {
+    let row = table().iter().find(|known| known.names().any(|name| name == row)).expect(row);
+    build::product(&format!("without-{}.so", row.name()), build::changed(build::eventlet()), |aside| {
+        let mut image = Image(fs::read(build::eventlet()).expect("the library"));
+        row.names().for_each(|name| image.undefine(name));
         fs::write(aside, &image.0).expect("a copy");
     })
 }

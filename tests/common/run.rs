@@ -34,6 +34,11 @@ impl Outcome {
         std::str::from_utf8(&self.stderr).expect("UTF-8 on stderr")
     }
 
+    /// Whether both ended alike: stdout, stderr, exit status or signal.
+    pub fn alike(&self, other: &Outcome) -> bool {
+        (&self.stdout, &self.stderr, self.status) == (&other.stdout, &other.stderr, other.status)
+    }
+
     /// The library's counters.
     #[track_caller]
     pub fn stats(&self) -> Stats {
@@ -61,6 +66,11 @@ pub struct Stats {
 const STATS: &str = "eventlet: stats ";
 
 impl Stats {
+    /// Whether green threads ran and parked, and no thread was left to the kernel.
+    pub fn green(&self) -> bool {
+        self.threads > 0 && self.parks > 0 && self.native == 0
+    }
+
     fn parse(line: &str) -> Stats {
         let mut stats = Stats::default();
         for (label, number) in line.split_whitespace().filter_map(|word| word.split_once('=')) {

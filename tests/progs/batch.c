@@ -65,7 +65,7 @@ static void stream(void) {
 static void *take_all(void *arg) {
     char byte[64];
     breathe();
-    for (int i = 0; i < 20 * MOST; i++) must(recv(ends[0], byte, sizeof byte, 0));
+    for (int i = 0; i < 100 * MOST; i++) must(recv(ends[0], byte, sizeof byte, 0));
     return arg;
 }
 
@@ -75,7 +75,7 @@ static void full(void) {
     prepare(64);
     pthread_t thread = spawn(take_all, NULL);
     int sent = 0;
-    for (int i = 0; i < 20; i++) sent += must(sendmmsg(ends[1], messages, MOST, 0));
+    for (int i = 0; i < 100; i++) sent += must(sendmmsg(ends[1], messages, MOST, 0));
     printf("%d, each %u\n", sent, messages[MOST - 1].msg_len);
     join(thread);
 }

@@ -27,9 +27,6 @@ static void by_clock_nanosleep(void) { clock_nanosleep(CLOCK_MONOTONIC, 0, &(str
 static void by_sem(void) { sem_wait(&sem); }
 static void by_sem_timed(void) { sem_timedwait(&sem, &(struct timespec){1L << 40, 0}); }
 static void by_join(void) { pthread_join(sleeper, NULL); }
-static void by_testcancel(void) {
-    for (;;) pthread_testcancel();
-}
 static void by_cond(void) {
     zero(pthread_mutex_lock(&mutex));
     pthread_cleanup_push(unlock, &mutex); /* it is held again when the cleanup runs */
@@ -58,7 +55,6 @@ static const struct {
               {"sem_wait", by_sem},
               {"sem_timedwait", by_sem_timed},
               {"join", by_join},
-              {"testcancel", by_testcancel},
               {"cond_wait", by_cond},
               {"cond_timedwait", by_cond_timed}};
 
@@ -124,6 +120,20 @@ static void not_now(void) {
     printf("cancelled %d\n", join(thread) == PTHREAD_CANCELED);
 }
 
+static void *test_for_ever(void *arg) {
+    must(sem_post(&begun));
+    for (;;) pthread_testcancel();
+    return arg;
+}
+
+static void computing(void) {
+    prepare();
+    pthread_t thread = spawn(test_for_ever, NULL);
+    must(sem_wait(&begun));
+    zero(pthread_cancel(thread));
+    printf("cancelled %d\n", join(thread) == PTHREAD_CANCELED);
+}
+
 static void *cancel_self(void *arg) {
     zero(pthread_cancel(pthread_self()));
     puts("until the next point");
@@ -154,6 +164,6 @@ static void mutexes(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(waits), CASE(not_now), CASE(itself), CASE(mutexes)};
+    struct test tests[] = {CASE(waits), CASE(not_now), CASE(computing), CASE(itself), CASE(mutexes)};
     return RUN(argc, argv, tests);
 }

@@ -60,6 +60,12 @@ static void wakes_by_range(void) {
     join(thread);
 }
 
+static void wakes_by_closefrom(void) {
+    pthread_t thread = waiting_reader();
+    closefrom(ends[1]);
+    join(thread);
+}
+
 static void in_handler(int number) {
     (void)number;
     must(close(ends[1]));
@@ -181,7 +187,7 @@ static void high_numbers(void) {
 
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(wakes_by_close),  CASE(wakes_reused),    CASE(wakes_by_dup2),    CASE(wakes_by_fclose),
-                           CASE(wakes_by_range),  CASE(wakes_by_handler), CASE(wakes_by_foreign), CASE(wakes_poll),
+                           CASE(wakes_by_range), CASE(wakes_by_closefrom),  CASE(wakes_by_handler), CASE(wakes_by_foreign), CASE(wakes_poll),
                            CASE(all_closed),      CASE(large_select),    CASE(high_numbers)};
     return RUN(argc, argv, tests);
 }

@@ -6,7 +6,7 @@ static int server;
 
 /* Serves one connection and holds it: no thread can serve two. */
 static void *serve(void *arg) {
-    int fd = must(accept(server, NULL, NULL));
+    int fd = must(arg ? accept(server, NULL, NULL) : accept4(server, NULL, NULL, SOCK_CLOEXEC));
     char byte;
     send_all(fd, "x", 1);
     check(must(read(fd, &byte, 1)) == 0);
@@ -22,7 +22,7 @@ int main(void) {
         pthread_t threads[THREADS];
         int clients[THREADS];
         char byte;
-        for (int i = 0; i < THREADS; i++) threads[i] = spawn(serve, NULL);
+        for (int i = 0; i < THREADS; i++) threads[i] = spawn(serve, i % 2 ? &server : NULL);
         breathe();
         for (int i = 0; i < THREADS; i++) clients[i] = dial(&address);
         for (int i = 0; i < THREADS; i++) read_all(clients[i], &byte, 1), served++;

@@ -1,6 +1,7 @@
 /* How threads and the process end. */
 #include "prog.h"
 #include <sched.h>
+#include <threads.h>
 
 static int gate[2];
 
@@ -62,6 +63,21 @@ static void *end_process(void *arg) {
     puts("exit from a thread");
     exit(3);
     return arg;
+}
+
+static void *take_result(void *main_thread) {
+    char byte;
+    check(must(read(gate[0], &byte, 1)) == 1);
+    printf("main left with %ld\n", (long)(intptr_t)join((pthread_t)main_thread));
+    return NULL;
+}
+
+/* The same by the C11 name. */
+static void main_thrd_exit(void) {
+    spawn(take_result, (void *)pthread_self());
+    breathe();
+    send_all(gate[1], "x", 1);
+    thrd_exit(5);
 }
 
 /* exit() in a thread while main waits for another. */
@@ -127,7 +143,7 @@ static void yielding(void) {
 
 int main(int argc, char **argv) {
     must(pipe(gate));
-    struct test tests[] = {CASE(thread_exit), CASE(main_exit), CASE(exit_from_thread), CASE(main_returns),
+    struct test tests[] = {CASE(thread_exit), CASE(main_exit), CASE(main_thrd_exit), CASE(exit_from_thread), CASE(main_returns),
                            CASE(quick_exit_from_thread), CASE(abort_from_thread), CASE(yielding)};
     return RUN(argc, argv, tests);
 }

@@ -26,11 +26,17 @@ static void results(void) {
     printf("sum %ld\n", sum);
 }
 
+static void *open_later(void *arg) {
+    breathe();
+    open_gate(1);
+    return arg;
+}
+
 /* tryjoin says EBUSY until the end; timed joins time out; then they succeed. */
 static void timed(void) {
     struct timespec past = {1, 0};
     pthread_t threads[3];
-    for (int i = 0; i < 3; i++) threads[i] = spawn(through_gate, "ended");
+    threads[0] = spawn(through_gate, "ended");
     struct timespec real = from_now(CLOCK_REALTIME, 5), mono = from_now(CLOCK_MONOTONIC, 5);
     void *result = "none";
     tell(pthread_tryjoin_np(threads[0], &result));
@@ -38,13 +44,17 @@ static void timed(void) {
     tell(pthread_timedjoin_np(threads[0], &result, &past));
     tell(pthread_clockjoin_np(threads[0], &result, CLOCK_MONOTONIC, &mono));
     puts(result);
-    open_gate(3);
+    spawn(open_later, NULL);
     real = from_now(CLOCK_REALTIME, 60000), mono = from_now(CLOCK_MONOTONIC, 60000);
     tell(pthread_timedjoin_np(threads[0], &result, &real));
     puts(result);
     result = "none";
+    threads[1] = spawn(through_gate, "ended");
+    spawn(open_later, NULL);
     tell(pthread_clockjoin_np(threads[1], &result, CLOCK_MONOTONIC, &mono));
     puts(result);
+    threads[2] = spawn(through_gate, "ended");
+    spawn(open_later, NULL);
     while (pthread_tryjoin_np(threads[2], &result) == EBUSY) usleep(100);
     puts(result);
 }

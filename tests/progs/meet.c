@@ -29,21 +29,24 @@ static void barriers(void) {
     tell(pthread_barrier_destroy(&barrier));
 }
 
-static void *leave_after(void *arg) {
-    pthread_barrier_wait(&barrier);
+static void *meet_once(void *arg) {
+    if (pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD) {
+        zero(pthread_barrier_destroy(&barrier));
+        memset(&barrier, 0xff, sizeof barrier);
+        serial++;
+    }
     return arg;
 }
 
 /* Whoever is told destroys it, though others may not have left yet. */
 static void destroyed_at_once(void) {
     for (int round = 0; round < 50; round++) {
-        zero(pthread_barrier_init(&barrier, NULL, 2));
-        pthread_t other = spawn(leave_after, NULL);
-        pthread_barrier_wait(&barrier);
-        zero(pthread_barrier_destroy(&barrier));
-        memset(&barrier, 0xff, sizeof barrier);
-        join(other);
+        zero(pthread_barrier_init(&barrier, NULL, 3));
+        pthread_t one = spawn(meet_once, NULL), two = spawn(meet_once, NULL);
+        meet_once(NULL);
+        join(one), join(two);
     }
+    printf("serial %d\n", serial);
 }
 
 static void *spinning(void *arg) {

@@ -28,7 +28,9 @@ static void *poll_all(void *arg) {
     struct pollfd set[THREADS + 1] = {{-1, POLLIN, 0}};
     for (int i = 0; i < THREADS; i++) set[i + 1] = (struct pollfd){pipes[i][0], POLLIN, 0};
     set[own + 1].events = 0; /* waits for the others' only */
-    while (poll(set, THREADS + 1, -1) > 0 && set[(own + 1) % THREADS + 1].revents != POLLIN) continue;
+    int given;
+    do given = own % 2 ? poll(set, THREADS + 1, -1) : ppoll(set, THREADS + 1, NULL, NULL);
+    while (given > 0 && set[(own + 1) % THREADS + 1].revents != POLLIN);
     return "polled";
 }
 
@@ -74,7 +76,8 @@ static void *select_all(void *arg) {
         FD_ZERO(&reading);
         FD_ZERO(&except);
         for (int i = 0; i < THREADS; i++) FD_SET(pipes[i][0], i == own ? &except : &reading);
-        check(select(FD_SETSIZE, &reading, NULL, &except, NULL) > 0);
+        check((own % 2 ? select(FD_SETSIZE, &reading, NULL, &except, NULL)
+                       : pselect(FD_SETSIZE, &reading, NULL, &except, NULL, NULL)) > 0);
     } while (!FD_ISSET(next, &reading));
     check(!FD_ISSET(pipes[own][0], &reading) && !FD_ISSET(pipes[own][0], &except));
     return "selected";
@@ -115,6 +118,14 @@ static int instance(uint32_t events, int *fds, int count) {
     return epoll;
 }
 
+static int wait_in_turn(int turn, int epoll, struct epoll_event *event) {
+    switch (turn % 3) {
+    case 0: return epoll_wait(epoll, event, 1, -1);
+    case 1: return epoll_pwait(epoll, event, 1, -1, NULL);
+    default: return epoll_pwait2(epoll, event, 1, NULL, NULL);
+    }
+}
+
 /* An instance of its own: level, edge and one-shot keep their meaning. */
 static void *epoll_own(void *arg) {
     int fd = pipes[(intptr_t)arg][0];
@@ -123,7 +134,7 @@ static void *epoll_own(void *arg) {
     struct epoll_event event;
     check(epoll_wait(level, &event, 1, 0) == 0);
     check(epoll_wait(level, &event, 1, 3) == 0);
-    for (int i = 0; i < 3; i++) check(epoll_wait(level, &event, 1, -1) == 1 && event.events == EPOLLIN);
+    for (int i = 0; i < 6; i++) check(wait_in_turn(i + (intptr_t)arg, level, &event) == 1 && event.events == EPOLLIN);
     check(epoll_wait(edge, &event, 1, -1) == 1 && epoll_wait(edge, &event, 1, 3) == 0);
     check(epoll_pwait(once, &event, 1, -1, NULL) == 1 && epoll_wait(once, &event, 1, 3) == 0);
     check(epoll_wait(level, &event, 0, 0) == -1 && errno == EINVAL);

@@ -129,7 +129,17 @@ static void try_loop(void) {
     printf("count %d\n", count);
 }
 
+/* Priorities mean nothing here, yet a mutex that inherits them must work when it is contended. */
+static void inherit(void) {
+    pthread_mutexattr_t attr;
+    zero(pthread_mutexattr_init(&attr));
+    zero(pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT));
+    join(spawn(steal, &mutex));
+    zero(pthread_mutex_init(&mutex, &attr));
+    contended();
+}
+
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(contended), CASE(recursive), CASE(errorcheck), CASE(timed), CASE(try_loop)};
+    struct test tests[] = {CASE(contended), CASE(recursive), CASE(errorcheck), CASE(timed), CASE(try_loop), CASE(inherit)};
     return RUN(argc, argv, tests);
 }

@@ -90,7 +90,7 @@ static void *doubled(void *arg) { return (void *)(2 * (intptr_t)arg); }
 /* The child of a thread has that thread alone; it can make threads of its own. */
 static void *fork_here(void *arg) {
     int status;
-    pid_t pid = must(fork());
+    pid_t pid = must(arg ? _Fork() : fork());
     if (pid == 0) {
         check(gettid() == getpid());
         pthread_t other = spawn(doubled, (void *)21);
@@ -106,8 +106,8 @@ static void forked(void) {
     must(pipe(ends));
     for (int i = 0; i < 3; i++) spawn(forever, NULL);
     breathe();
-    join(spawn(fork_here, NULL));
-    fork_here(NULL);
+    join(spawn(fork_here, NULL)), join(spawn(fork_here, "_Fork"));
+    fork_here(NULL), fork_here("_Fork");
 }
 
 static int prepared, in_parent, in_child;
@@ -162,6 +162,47 @@ static void started(void) {
     join(spawn(start, NULL));
 }
 
+static void *read_byte(void *arg) {
+    char byte;
+    read_all(ends[0], &byte, 1);
+    return arg;
+}
+
+static pid_t by_vfork(char **words) {
+    pid_t pid = must(vfork());
+    if (pid) return pid;
+    close(ends[0]);
+    execv(self, words);
+    _exit(127);
+}
+
+static pid_t by_spawn(char **words) {
+    posix_spawn_file_actions_t actions;
+    pid_t pid;
+    zero(posix_spawn_file_actions_init(&actions));
+    zero(posix_spawn_file_actions_addclose(&actions, ends[0]));
+    zero(posix_spawn(&pid, self, &actions, NULL, words, environ));
+    zero(posix_spawn_file_actions_destroy(&actions));
+    return pid;
+}
+
+/* A child that shares our memory for a while closes a descriptor where a thread waits: that is the child's matter. */
+static void untouched(pid_t (*start_child)(char **words)) {
+    int status;
+    char *words[] = {self, "child", NULL};
+    must(pipe(ends));
+    pthread_t reader = spawn(read_byte, NULL);
+    breathe();
+    pid_t pid = start_child(words);
+    check(must(waitpid(pid, &status, 0)) == pid && WEXITSTATUS(status) == 8);
+    breathe();
+    send_all(ends[1], "x", 1);
+    join(reader);
+}
+
+static void vfork_closes(void) { untouched(by_vfork); }
+static void spawn_closes(void) { untouched(by_spawn); }
+
 /* What a started program does: threads of its own. */
 static void as_child(void) {
     pthread_t other = spawn(doubled, (void *)4);
@@ -180,6 +221,6 @@ static void replaced(void) {
 int main(int argc, char **argv) {
     self = argv[0];
     if (argc > 1 && strcmp(argv[1], "child") == 0) as_child();
-    struct test tests[] = {CASE(waits), CASE(each_its_own), CASE(forked), CASE(handlers), CASE(started), CASE(replaced)};
+    struct test tests[] = {CASE(waits), CASE(each_its_own), CASE(forked), CASE(handlers), CASE(started), CASE(vfork_closes), CASE(spawn_closes), CASE(replaced)};
     return RUN(argc, argv, tests);
 }

@@ -97,33 +97,39 @@ static void *in_time(void *how) {
     case 1: zero(pthread_rwlock_timedwrlock(&lock, &real)); break;
     case 2: zero(pthread_rwlock_clockrdlock(&lock, CLOCK_MONOTONIC, &mono)); break;
     case 3: zero(pthread_rwlock_clockwrlock(&lock, CLOCK_REALTIME, &real)); break;
+    case 4: zero(pthread_rwlock_rdlock(&lock)); break;
+    case 5: zero(pthread_rwlock_wrlock(&lock)); break;
     }
     zero(pthread_rwlock_unlock(&lock));
     return how;
 }
 
-/* Timed locks get it when it comes free. */
-static void timed(void) {
+/* All get it when it comes free. */
+static void freed(void) {
     char byte;
-    pthread_t writer = spawn(hold_write, NULL), threads[4];
+    pthread_t writer = spawn(hold_write, NULL), threads[6];
     read_all(arrived[0], &byte, 1);
-    for (intptr_t i = 0; i < 4; i++) threads[i] = spawn(in_time, (void *)i);
+    for (intptr_t i = 0; i < 6; i++) threads[i] = spawn(in_time, (void *)i);
     breathe();
     send_all(gates[1], "x", 1);
-    for (int i = 0; i < 4; i++) join(threads[i]);
+    for (int i = 0; i < 6; i++) join(threads[i]);
     join(writer);
 }
 
 /* Tries until it comes free, without a wait. */
-static void *insist(void *arg) {
+static void *insist_write(void *arg) {
     while (pthread_rwlock_trywrlock(&lock)) continue;
     zero(pthread_rwlock_unlock(&lock));
+    return arg;
+}
+
+static void *insist_read(void *arg) {
     while (pthread_rwlock_tryrdlock(&lock)) continue;
     zero(pthread_rwlock_unlock(&lock));
     return arg;
 }
 
-static void try_loop(void) {
+static void insisted(void *(*insist)(void *)) {
     char byte;
     pthread_t writer = spawn(hold_write, NULL);
     read_all(arrived[0], &byte, 1);
@@ -133,8 +139,11 @@ static void try_loop(void) {
     join(other), join(writer);
 }
 
+static void try_write(void) { insisted(insist_write); }
+static void try_read(void) { insisted(insist_read); }
+
 int main(int argc, char **argv) {
     must(pipe(arrived)), must(pipe(gates));
-    struct test tests[] = {CASE(contended), CASE(together), CASE(timed_out), CASE(timed), CASE(try_loop)};
+    struct test tests[] = {CASE(contended), CASE(together), CASE(timed_out), CASE(freed), CASE(try_write), CASE(try_read)};
     return RUN(argc, argv, tests);
 }

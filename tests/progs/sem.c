@@ -77,6 +77,20 @@ static void posted(void) {
     show(sem_timedwait(&sem, &past));
 }
 
+/* Tries until it gets it, without a wait. */
+static void *insist(void *arg) {
+    while (sem_trywait(&sem)) check(errno == EAGAIN);
+    return arg;
+}
+
+static void try_loop(void) {
+    must(sem_init(&sem, 0, 0));
+    pthread_t other = spawn(insist, NULL);
+    breathe();
+    must(sem_post(&sem));
+    join(other);
+}
+
 static void *pong(void *arg) {
     for (int i = 0; i < ROUNDS; i++) must(sem_wait(&sem)), must(sem_post(&done));
     return arg;
@@ -92,6 +106,6 @@ static void ping_pong(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(limit), CASE(timed_out), CASE(posted), CASE(ping_pong)};
+    struct test tests[] = {CASE(limit), CASE(timed_out), CASE(posted), CASE(try_loop), CASE(ping_pong)};
     return RUN(argc, argv, tests);
 }

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <fenv.h>
 #include <locale.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 enum { THREADS = 20 };
@@ -250,6 +251,24 @@ static void *own_message(void *arg) {
 static void messages(void) { all(own_message, 1); }
 
 /* What must not differ: the process, its directory, its environment. */
+static void *own_name(void *arg) {
+    char name[16], read_back[16] = "";
+    snprintf(name, sizeof name, "thread %ld", (long)(intptr_t)arg);
+    must(prctl(PR_SET_NAME, name));
+    pause_here((intptr_t)arg);
+    must(prctl(PR_GET_NAME, read_back));
+    check(strcmp(name, read_back) == 0);
+    return arg;
+}
+
+static void names(void) {
+    char before[16], after[16];
+    must(prctl(PR_GET_NAME, before));
+    all(own_name, 1);
+    must(prctl(PR_GET_NAME, after));
+    check(strcmp(before, after) == 0);
+}
+
 static void *change_shared(void *arg) {
     must(chdir("/proc"));
     must(setenv("shared", "by all", 1));
@@ -267,6 +286,6 @@ int main(int argc, char **argv) {
     arguments = argv;
     struct test tests[] = {CASE(errnos),        CASE(program),    CASE(library_before), CASE(library_after), CASE(self),
                            CASE(tid),           CASE(keys_own),   CASE(keys_again),     CASE(keys_waiting),
-                           CASE(rounding),      CASE(locales),    CASE(messages),       CASE(shared)};
+                           CASE(rounding),      CASE(locales),    CASE(messages),       CASE(names), CASE(shared)};
     return RUN(argc, argv, tests);
 }

@@ -110,6 +110,63 @@ static void pending(void) {
     printf("pending %d handled %d\n", sigismember(&set, SIGUSR1), handled);
 }
 
+static void *raise_blocked(void *arg) {
+    sigset_t set;
+    block(SIG_BLOCK, SIGUSR1, 0);
+    must(raise(SIGUSR1));
+    must(sigpending(&set));
+    printf("pending here %d handled %d\n", sigismember(&set, SIGUSR1), handled);
+    must(sem_post(&begun));
+    read_all(ends[0], &byte, 1);
+    block(SIG_UNBLOCK, SIGUSR1, 0);
+    printf("handled %d by itself %d\n", handled, pthread_equal(handled_by, pthread_self()));
+    return arg;
+}
+
+/* What a thread raises is its own matter: another that would take it is not asked. */
+static void raised(void) {
+    sigset_t set;
+    handle(SIGUSR1, 0);
+    pthread_t other = spawn(raise_blocked, NULL);
+    must(sem_wait(&begun));
+    must(sigpending(&set));
+    printf("pending in main %d handled %d\n", sigismember(&set, SIGUSR1), handled);
+    send_all(ends[1], "x", 1);
+    join(other);
+}
+
+static volatile pid_t tid;
+static volatile int value;
+
+static void told(int number, siginfo_t *info, void *context) {
+    (void)number, (void)context;
+    handled_by = pthread_self();
+    value = info->si_code == SI_QUEUE ? info->si_value.sival_int : info->si_code == SI_TKILL ? -1 : 0;
+}
+
+static void *told_twice(void *arg) {
+    tid = gettid();
+    for (int i = 0; i < 2; i++) {
+        must(sem_post(&begun));
+        check(read(ends[0], &byte, 1) == -1 && errno == EINTR && pthread_equal(handled_by, pthread_self()));
+        printf("value %d\n", value);
+    }
+    return arg;
+}
+
+/* By thread with a value, and by its tid. */
+static void addressed(void) {
+    struct sigaction action = {.sa_sigaction = told, .sa_flags = SA_SIGINFO};
+    must(sigaction(SIGUSR1, &action, NULL));
+    pthread_t other = spawn(told_twice, NULL);
+    must(sem_wait(&begun));
+    do zero(pthread_sigqueue(other, SIGUSR1, (union sigval){.sival_int = 7})), breathe();
+    while (sem_trywait(&begun));
+    while (pthread_tryjoin_np(other, NULL)) tgkill(getpid(), tid, SIGUSR1), breathe();
+    show(tgkill(getpid(), 1 << 30, 0));
+    show(tgkill(getpid(), getpid(), 0));
+}
+
 static void *wait_for_signals(void *arg) {
     sigset_t set = set_of(SIGUSR1, SIGUSR2);
     siginfo_t info;
@@ -178,6 +235,11 @@ static void paused(void) {
     join(sender);
 }
 
+static void *read_byte(void *arg) {
+    read_all(ends[0], &byte, 1);
+    return arg;
+}
+
 static sigjmp_buf back;
 static void jump(int signal) { siglongjmp(back, signal); }
 
@@ -195,12 +257,30 @@ static void jumping(void) {
     jumps++;
     join(sender);
     zero(pthread_mutex_lock(&mutex));
+    pthread_t reader = spawn(read_byte, NULL); /* what comes is for it now */
+    breathe();
     send_all(ends[1], "x", 1);
-    read_all(ends[0], &byte, 1);
+    join(reader);
     sigset_t now;
     zero(pthread_sigmask(SIG_SETMASK, NULL, &now));
     printf("jumps %d blocked %d\n", jumps, sigismember(&now, SIGUSR1));
 }
+
+static void *jump_over_mask(void *arg) {
+    sigset_t now;
+    sigjmp_buf here;
+    if (sigsetjmp(here, 1) == 0) {
+        block(SIG_BLOCK, SIGUSR1, 0);
+        breathe();
+        siglongjmp(here, 1);
+    }
+    zero(pthread_sigmask(SIG_SETMASK, NULL, &now));
+    printf("blocked %d\n", sigismember(&now, SIGUSR1));
+    return arg;
+}
+
+/* A jump brings the mask back that was in force. */
+static void jump_mask(void) { join(spawn(jump_over_mask, NULL)); }
 
 static char alternate[65536];
 static void on_alternate(int number) {
@@ -235,6 +315,6 @@ static void alternates(void) {
 int main(int argc, char **argv) {
     must(pipe(ends)), must(sem_init(&begun, 0, 0));
     struct test tests[] = {CASE(directed), CASE(masks),   CASE(to_who_wants_it), CASE(pending),
-                           CASE(waiting),  CASE(suspended), CASE(paused),      CASE(jumping), CASE(alternates)};
+                           CASE(raised), CASE(addressed), CASE(waiting),  CASE(suspended), CASE(paused),      CASE(jumping), CASE(jump_mask), CASE(alternates)};
     return RUN(argc, argv, tests);
 }

@@ -44,6 +44,7 @@ static void thrd_detach_(void) {
     start(&thread, give, NULL);
     show(thrd_detach(thread));
     show(thrd_join(thread, NULL));
+    breathe();
     send_all(gate[1], "x", 1);
 }
 
@@ -123,6 +124,22 @@ static void mtx_timedlock_(void) {
     check(mtx_unlock(&lock) == thrd_success);
     check(thrd_join(thread, NULL) == thrd_success);
     mtx_destroy(&lock);
+}
+
+static int insist(void *arg) {
+    while (mtx_trylock(&lock) != thrd_success) continue;
+    return (arg == NULL) + mtx_unlock(&lock);
+}
+
+/* 7.26.4.5: trying again and again. */
+static void mtx_trylock_(void) {
+    thrd_t thread;
+    check(mtx_init(&lock, mtx_plain) == thrd_success);
+    check(mtx_lock(&lock) == thrd_success);
+    start(&thread, insist, NULL);
+    breathe();
+    check(mtx_unlock(&lock) == thrd_success);
+    check(thrd_join(thread, NULL) == thrd_success);
 }
 
 static int pass(void *arg) {
@@ -219,7 +236,7 @@ static void tss_set_(void) {
 int main(int argc, char **argv) {
     must(pipe(gate));
     struct test tests[] = {CASE(thrd_join_),     CASE(thrd_detach_), CASE(thrd_current_),  CASE(thrd_yield_),
-                           CASE(mtx_lock_),      CASE(mtx_timedlock_), CASE(cnd_wait_),    CASE(cnd_timedwait_),
-                           CASE(call_once_),     CASE(tss_set_)};
+                           CASE(mtx_lock_),      CASE(mtx_timedlock_), CASE(mtx_trylock_),
+                           CASE(cnd_wait_),      CASE(cnd_timedwait_), CASE(call_once_),   CASE(tss_set_)};
     return RUN(argc, argv, tests);
 }

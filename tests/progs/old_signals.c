@@ -1,0 +1,107 @@
+/* The older signal functions: masks of one thread, one-shot handlers, waits. */
+#include "prog.h"
+#include <semaphore.h>
+
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+static sem_t begun;
+static volatile int handled;
+static volatile pthread_t handled_by;
+
+static void handler(int number) {
+    handled += number != 0;
+    handled_by = pthread_self();
+}
+
+/* Whether the calling thread blocks it. */
+static int blocked(int number) {
+    sigset_t now;
+    zero(pthread_sigmask(SIG_SETMASK, NULL, &now));
+    return sigismember(&now, number);
+}
+
+static void *hold(void *arg) {
+    sigset_t set;
+    must(sighold(SIGUSR1));
+    printf("sighold %d\n", blocked(SIGUSR1));
+    must(sigrelse(SIGUSR1));
+    printf("sigrelse %d\n", blocked(SIGUSR1));
+    printf("sigset %d\n", sigset(SIGUSR1, SIG_HOLD) != SIG_HOLD && blocked(SIGUSR1));
+    printf("again %d\n", sigset(SIGUSR1, handler) == SIG_HOLD && !blocked(SIGUSR1));
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    must(sigprocmask(SIG_BLOCK, &set, NULL));
+    printf("sigprocmask %d\n", blocked(SIGUSR2));
+    breathe();
+    return arg;
+}
+
+/* Each changes the mask of its thread alone. */
+static void masks(void) {
+    pthread_t other = spawn(hold, NULL);
+    breathe();
+    join(other);
+    printf("main %d %d\n", blocked(SIGUSR1), blocked(SIGUSR2));
+}
+
+static void *signal_process(void *arg) {
+    must(sem_wait(&begun));
+    breathe();
+    must(kill(getpid(), SIGUSR1));
+    return arg;
+}
+
+/* main waits for a signal that it blocks but for this wait. */
+static void pauses(int (*wait)(int)) {
+    must(sighold(SIGUSR1));
+    pthread_t sender = spawn(signal_process, NULL);
+    must(sem_post(&begun));
+    check(wait(SIGUSR1) == -1 && errno == EINTR);
+    printf("handled %d blocked %d\n", handled, blocked(SIGUSR1));
+    join(sender);
+}
+
+/* The BSD function of the name takes a mask; the header gives the name to X/Open's. */
+extern int bsd_sigpause(int mask) __asm__("sigpause");
+static int pause_with_mask(int number) { return number ? bsd_sigpause(0) : -1; }
+static int pause_for(int number) { return sigpause(number); }
+
+static void pausing(void) {
+    must(sigset(SIGUSR1, handler) == SIG_ERR ? -1 : 0);
+    pauses(pause_for);
+}
+
+static void pausing_by_mask(void) {
+    must(sigset(SIGUSR1, handler) == SIG_ERR ? -1 : 0);
+    pauses(pause_with_mask);
+}
+
+/* A handler runs on the thread that the signal is for, whoever runs when it comes. */
+static void *signal_from_here(void *arg) {
+    must(sem_wait(&begun));
+    must(kill(getpid(), SIGUSR1));
+    while (!handled) usleep(100);
+    check(!pthread_equal(handled_by, pthread_self()));
+    return arg;
+}
+
+static void delivered(sighandler_t (*set)(int, sighandler_t)) {
+    pthread_t other = spawn(signal_from_here, NULL);
+    breathe(); /* there are green threads now */
+    check(set(SIGUSR1, handler) == SIG_DFL);
+    must(sem_post(&begun));
+    join(other);
+    check(pthread_equal(handled_by, pthread_self()));
+    printf("next %d\n", signal(SIGUSR1, SIG_DFL) == handler);
+}
+
+static void by_signal(void) { delivered(signal); }
+static void by_sysv_signal(void) { delivered(sysv_signal); }
+static void by_sigset(void) { delivered(sigset); }
+
+int main(int argc, char **argv) {
+    must(sem_init(&begun, 0, 0));
+    struct test tests[] = {CASE(masks),     CASE(pausing),        CASE(pausing_by_mask),
+                           CASE(by_signal), CASE(by_sysv_signal), CASE(by_sigset)};
+    return RUN(argc, argv, tests);
+}
