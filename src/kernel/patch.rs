@@ -1,6 +1,7 @@
 //! Changing code that is mapped: a page of it is copied to a memfd, changed there, and mapped over the old one in one
 //! step. No page is ever writable and executable at once, and none gains a right that it did not have: it works under
-//! systemd's MemoryDenyWriteExecute too. Where memfds may not be executed, the pages are made writable for the while.
+//! systemd's MemoryDenyWriteExecute too. Where memfds may not be executed, the pages are made writable for the while; they
+//! keep the right to be executed, which a page that has lost it may not get back.
 //!
 //! Safety: an edit lies in code that stays mapped for ever; the caller answers for what the new bytes mean, and for it
 //! that no thread stands within them.
@@ -40,8 +41,8 @@ pub enum Way {
     Protect,
 }
 
-/// Makes the edits, which are in the order of their addresses. `alone`: no other thread runs, so that pages may lose their
-/// right to be executed for a moment.
+/// Makes the edits, which are in the order of their addresses. `alone`: there is no other thread, which could run into a
+/// jump that is half written.
 ///
 /// # Safety
 /// As the file's header says.
@@ -195,7 +196,7 @@ unsafe fn swap(edits: &[Edit]) -> Result<()> {
 unsafe fn protect(edits: &[Edit]) -> Result<()> {
     for edits in pages(edits) {
         let page = edits[0].page();
-        allow(page, libc::PROT_READ | libc::PROT_WRITE)?;
+        allow(page, libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC)?;
         for edit in edits {
             // SAFETY: the page is writable, and nobody else runs.
             unsafe { (edit.at as *mut [u8; 5]).write(edit.bytes) };

@@ -1,5 +1,6 @@
 /* stdio waits inside libc. What it waits for comes from another thread, so whoever waits must let that one run. */
 #include "prog.h"
+#include <sys/prctl.h>
 #include <syslog.h>
 #include <wchar.h>
 
@@ -236,9 +237,16 @@ static void reopened(void) {
     check(fclose(stream) == 0);
 }
 
+/* Memory may not become executable any more (systemd's MemoryDenyWriteExecute), if the kernel knows how. */
+static void denied(void) {
+    enum { SET_MDWE = 65, REFUSE_EXEC_GAIN = 1 };
+    if (prctl(SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0) == -1) check(errno == EINVAL);
+    contended();
+}
+
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(fgets_socket), CASE(fgets_pipe), CASE(line),   CASE(scan),        CASE(whole),
                            CASE(one),          CASE(wide),       CASE(fill),   CASE(contended),   CASE(locked),
-                           CASE(all_streams),  CASE(cancelled),  CASE(reopened), CASE(logged)};
+                           CASE(all_streams),  CASE(cancelled),  CASE(reopened), CASE(logged),  CASE(denied)};
     return RUN(argc, argv, tests);
 }
