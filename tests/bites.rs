@@ -104,6 +104,11 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("pthread/c11.c", "thrd_detach_", &["thrd_detach"]),
     ("pthread/c11.c", "thrd_join_", &["thrd_create", "thrd_join"]),
     ("pthread/c11.c", "thrd_yield_", &["thrd_yield"]),
+    (
+        "pthread/protocols.c",
+        "protect_real_time",
+        &["pthread_mutex_init", "pthread_mutex_getprioceiling", "pthread_mutex_setprioceiling"],
+    ),
     ("recv_flags.c", "peek", &["recv"]),
     ("rwlock.c", "contended", &["pthread_rwlock_unlock"]),
     ("rwlock.c", "freed", &["pthread_rwlock_rdlock", "pthread_rwlock_wrlock"]),
@@ -144,7 +149,6 @@ const OTHER_WAYS: &[(&str, &[&str])] = &[
     ("glibc's own makes the clock's number from the tid", &["pthread_getcpuclockid"]),
     ("glibc's own reads a word that we keep true", &["pthread_tryjoin_np"]),
     ("glibc's own ends the thread as well", &["pthread_setcancelstate", "pthread_testcancel"]),
-    ("the mutex is only ever tried, whatever its protocol", &["pthread_mutex_init"]),
     ("what its child closes is known by the child's pid", &["posix_spawn", "posix_spawnp"]),
     ("glibc's own calls sched_yield", &["pthread_yield"]),
     (

@@ -41,6 +41,7 @@ static void *print_lines(void *name) {
         if (i % 2) check(fprintf(shared, "%s %d\n", (char *)name, i) > 0);
         else check(fputs("even, and longer by some words\n", shared) >= 0);
     }
+    check(fflush(shared) == 0);
     return NULL;
 }
 
