@@ -201,3 +201,9 @@ fn ruby_threads() {
 fn perl_threads() {
     Program::new("perl").arg(progs().join("stock/threads.pl")).green();
 }
+
+#[test]
+fn zstd_threads() {
+    let lines: String = (0..300_000u64).map(|i| format!("{}\n", i * i % 1_000_003)).collect();
+    Program::new("zstd").arg("-q").arg("-c").arg("-T4").arg("-B256K").input(&lines).green();
+}
