@@ -203,7 +203,7 @@ static void *parent(void *arg) {
     pthread_t threads[THREADS], cancelled = spawn(wait_for_ever, NULL), loose = spawn(nap, NULL);
     for (intptr_t i = 0; i < THREADS; i++) threads[i] = spawn(nap, (void *)i);
     struct timespec past = {0};
-    check(pthread_timedjoin_np(threads[0], NULL, &past) == ETIMEDOUT);
+    check(pthread_timedjoin_np(cancelled, NULL, &past) == ETIMEDOUT);
     for (intptr_t i = 0; i < THREADS; i++) check(join(threads[i]) == (void *)i);
     zero(pthread_detach(loose));
     zero(pthread_cancel(cancelled));
