@@ -56,6 +56,7 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("join.c", "names", &["pthread_setname_np", "pthread_getname_np"]),
     ("join.c", "results", &["pthread_join"]),
     ("join.c", "timed", &["pthread_timedjoin_np", "pthread_clockjoin_np"]),
+    ("join.c", "try_loop", &["pthread_tryjoin_np"]),
     ("join.c", "wrong", &["pthread_detach"]),
     ("masks.c", "actions", &["siginterrupt"]),
     ("meet.c", "barriers", &["pthread_barrier_wait"]),
@@ -146,9 +147,6 @@ const OTHER_WAYS: &[(&str, &[&str])] = &[
         &["socket", "socketpair", "pipe", "pipe2", "eventfd", "epoll_create", "epoll_create1"],
     ),
     ("the kernel's event wakes the waiters too", &["shutdown"]),
-    ("glibc's own makes the clock's number from the tid", &["pthread_getcpuclockid"]),
-    ("glibc's own reads a word that we keep true", &["pthread_tryjoin_np"]),
-    ("glibc's own ends the thread as well", &["pthread_setcancelstate", "pthread_testcancel"]),
     ("what its child closes is known by the child's pid", &["posix_spawn", "posix_spawnp"]),
     ("glibc's own calls sched_yield", &["pthread_yield"]),
     (

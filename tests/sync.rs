@@ -45,7 +45,7 @@ mod once {
 
 mod join {
     use super::common;
-    cases!("join.c": results, timed, wrong, chain, detached, attributes, names);
+    cases!("join.c": results, timed, wrong, chain, detached, attributes, names, try_loop);
 }
 
 mod cancel {

@@ -122,16 +122,6 @@ rows! { Thread;
         }
     }
 
-    fn pthread_getcpuclockid(thread: pthread_t, clock: *mut clockid_t) -> c_int {
-        match target(thread) {
-            Some(target) => {
-                *clock = sched::clock_of(target);
-                0
-            }
-            None => real()(thread, clock),
-        }
-    }
-
     fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
         match sched::of_clock(clock) {
             Some(target) => {

@@ -125,12 +125,7 @@ pub unsafe fn acceptable_affinity(size: usize, set: *const c_void) -> Result<Aff
 const THREAD_CLOCK: c_int = 6;
 const CLOCK_BITS: u32 = 3;
 
-/// The clock of `target`'s processor time.
-pub fn clock_of(target: &Green) -> libc::clockid_t {
-    !target.tid.get() << CLOCK_BITS | THREAD_CLOCK
-}
-
-/// The green thread whose processor time `clock` shows.
+/// The green thread whose processor time `clock` shows: glibc's `pthread_getcpuclockid` makes it of the tid.
 #[inline(always)]
 pub fn of_clock(clock: libc::clockid_t) -> Option<&'static Green> {
     match clock {

@@ -155,9 +155,22 @@ static void names(void) {
     join(thread);
 }
 
+static void *end_at_once(void *arg) {
+    usleep(1);
+    return arg;
+}
+
+/* A loop of tries does not keep the thread from its end. */
+static void try_loop(void) {
+    pthread_t thread = spawn(end_at_once, "ended");
+    void *result = NULL;
+    while (pthread_tryjoin_np(thread, &result) == EBUSY) continue;
+    puts(result);
+}
+
 int main(int argc, char **argv) {
     must(pipe(gate));
     struct test tests[] = {CASE(results), CASE(timed),      CASE(wrong), CASE(chain),
-                           CASE(detached), CASE(attributes), CASE(names)};
+                           CASE(detached), CASE(attributes), CASE(names), CASE(try_loop)};
     return RUN(argc, argv, tests);
 }
