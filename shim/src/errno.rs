@@ -6,6 +6,7 @@ use core::ffi::{c_int, c_long};
 
 use eventlet_core::kernel::real::real;
 use eventlet_core::kernel::{Errno, Result};
+use eventlet_core::runtime::{raise, this};
 
 /// A C return type that says failure by -1, made from the value `V` of floor 3.
 pub trait Answer<V> {
@@ -52,10 +53,13 @@ pub fn set(errno: Errno) {
     unsafe { *libc::__errno_location() = code };
 }
 
-/// The error as the program may see it. Cancellation is acted on here and does not return: the unwinding leaves
+/// The error as the program may see it. Cancellation, and a raise, is acted on here and does not return: the unwinding leaves
 /// through this function and its callers, which hold nothing that has a destructor.
 fn acted(errno: Errno) -> c_int {
     if errno == Errno::CANCELLED {
+        if this().is_some_and(raise::take) {
+            raise::unwind();
+        }
         // SAFETY: the calling thread's own cancellation, at a cancellation point.
         unsafe { (real().pthread_testcancel)() };
         return libc::EINTR;

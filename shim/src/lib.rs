@@ -3,6 +3,7 @@
 //! [`interpose`] says how a symbol is declared; the files of the groups declare them; [`table`] lists them all.
 
 mod c11;
+mod capi;
 mod deep;
 mod errno;
 mod foreign;

@@ -16,11 +16,11 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use eventlet_core::blocking::create;
 use eventlet_core::kernel::{fs, log, options, real, stats};
 use eventlet_core::runtime::entry::{self, Main};
-use eventlet_core::runtime::{fork, spawn};
+use eventlet_core::runtime::{fork, hub, raise, spawn, this};
 
 use crate::interpose::{next, rows};
 use crate::table;
-use crate::{deep, foreign};
+use crate::{capi, deep, foreign};
 
 #[ctor::ctor(unsafe, naked)]
 fn start() {
@@ -39,11 +39,20 @@ fn start() {
             fs::init();
             // SAFETY: the function is for the child of a fork, whoever forks.
             unsafe { libc::pthread_atfork(None, None, Some(fork::child)) };
-            spawn::install_deepen(deep::install);
+            spawn::install_deepen(deepen);
             create::install_find(next(c"_dl_find_object"));
-            table::patch_all();
+            table::patch(capi::load());
+            // Linked, the program asks for its threads itself, and for their promise: a switch only where a call waits.
+            hub().first.preemptible.set(capi::preloaded());
         }
         Err(missing) => log::note(format_args!("inert: this libc has no {missing}")),
+    }
+}
+
+/// Activation's last step: nothing of libc's own is led to rows that are not in force.
+fn deepen() {
+    if table::groups() != 0 {
+        deep::install();
     }
 }
 
@@ -74,12 +83,24 @@ unsafe extern "C" fn first_thread(argc: c_int, argv: *mut *mut c_char, env: *mut
     match unsafe { entry::run_main(main, argc, argv, env) } {
         Some(status) => status,
         None => {
+            raised();
             let value = VALUE.load(Ordering::Relaxed);
             spawn::outlive_all(value);
             // SAFETY: libc's own frame is in force again; nothing here has a destructor.
             unsafe { rows::pthread_exit::real()(value) };
             unreachable!("pthread_exit does not return")
         }
+    }
+}
+
+/// Ends the process if main was left by a raise.
+fn raised() {
+    let Some(g) = this() else { return };
+    let code = raise::escaped(g);
+    if code != 0 {
+        raise::report(g, code);
+        // SAFETY: as main's return.
+        unsafe { libc::exit(1) }
     }
 }
 

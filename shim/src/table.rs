@@ -167,9 +167,27 @@ pub fn patched(group: Group) -> bool {
     PATCHED.load(Ordering::Relaxed) & group as u32 != 0
 }
 
-/// Puts all rows in force.
-pub fn patch_all() {
-    PATCHED.store(u32::MAX, Ordering::Relaxed);
+/// All groups.
+pub const EVERY: u32 = 31;
+
+/// Puts the rows of these groups in force, beside those that are.
+pub fn patch(groups: u32) {
+    PATCHED.fetch_or(groups, Ordering::Relaxed);
+}
+
+/// The groups in force.
+pub fn groups() -> u32 {
+    PATCHED.load(Ordering::Relaxed)
+}
+
+/// The bits of a group's name, of `all` or of `none`.
+pub fn group(name: &[u8]) -> Option<u32> {
+    const GROUPS: [Group; 5] = [Group::Os, Group::Select, Group::Socket, Group::Thread, Group::Time];
+    match name {
+        b"all" => Some(EVERY),
+        b"none" => Some(0),
+        name => GROUPS.iter().find(|group| group.name().to_bytes() == name).map(|group| *group as u32),
+    }
 }
 
 /// Every row.

@@ -4,6 +4,7 @@ pub mod batch;
 pub mod connection;
 pub mod create;
 pub mod epoll;
+pub mod face;
 pub mod io;
 pub mod kind;
 pub mod life;

@@ -12,15 +12,31 @@ use super::Deadline;
 pub struct Timer {
     deadline: Cell<Deadline>,
     order: Cell<u64>,
+    act: Option<fn(&Timer)>,
     place: Cell<usize>,
 }
 
 const UNSET: usize = usize::MAX;
 
 impl Timer {
-    /// A timer that is not set.
+    /// A timer that is not set, of a green thread that it wakes.
     pub const fn new() -> Timer {
-        Timer { deadline: Cell::new(Deadline::NEVER), order: Cell::new(0), place: Cell::new(UNSET) }
+        Timer {
+            deadline: Cell::new(Deadline::NEVER),
+            order: Cell::new(0),
+            act: None,
+            place: Cell::new(UNSET),
+        }
+    }
+
+    /// A timer that calls `act` when it fires. In the hub: `act` does not park.
+    pub const fn calling(act: fn(&Timer)) -> Timer {
+        Timer { act: Some(act), ..Timer::new() }
+    }
+
+    /// What it calls.
+    pub fn act(&self) -> Option<fn(&Timer)> {
+        self.act
     }
 
     /// Whether it is in the heap.
@@ -84,7 +100,8 @@ impl Timers {
     /// Takes `timer` out; nothing if it is not set.
     pub fn unset(&mut self, timer: &Timer) {
         let place = timer.place.replace(UNSET);
-        if place == UNSET {
+        // The heap that it was in may be gone (a fork child).
+        if self.heap.get(place).is_none_or(|known| !core::ptr::eq(*known, timer)) {
             return;
         }
         let last = self.heap.pop().expect("a set timer is in the heap");

@@ -89,6 +89,9 @@ pub static FAULT: Switch =
 /// EVENTLET_NATIVE: file names of objects (shell patterns between colons) whose threads stay real, beside the known ones.
 pub static NATIVE: Text = Text::new(c"EVENTLET_NATIVE");
 
+/// EVENTLET_PATCH: the groups that are patched from the start, words between commas.
+pub static PATCH: Text = Text::new(c"EVENTLET_PATCH");
+
 /// Bits of [`FAULT`].
 pub mod fault {
     /// The self-check of glibc's thread layout fails.
@@ -112,8 +115,10 @@ pub static ALL: [&Switch; 6] = [&PREEMPT, &STACK_SIZE, &LOG, &DETECT, &STATS, &F
 
 /// Reads the environment. A value that is no number is reported and ignored.
 pub fn load() {
-    // SAFETY: the name is NUL-terminated; nobody changes the environment during start-up.
-    NATIVE.value.store(unsafe { libc::getenv(NATIVE.variable.as_ptr()) }, Ordering::Relaxed);
+    for option in [&NATIVE, &PATCH] {
+        // SAFETY: the name is NUL-terminated; nobody changes the environment during start-up.
+        option.value.store(unsafe { libc::getenv(option.variable.as_ptr()) }, Ordering::Relaxed);
+    }
     for option in ALL {
         // SAFETY: the name is NUL-terminated; nobody changes the environment during start-up.
         let value = unsafe { libc::getenv(option.variable.as_ptr()) };

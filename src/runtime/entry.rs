@@ -114,7 +114,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// By pthread_exit or cancellation, not by a return.
+    /// What the function returned, if it did.
+    pub fn value(self) -> *mut c_void {
+        self.value as *mut c_void
+    }
+
+    /// By pthread_exit, cancellation or a raise, not by a return.
     pub fn exited(self) -> bool {
         self.exited != 0
     }
@@ -144,7 +149,7 @@ pub unsafe fn run(start: Start, arg: *mut c_void) -> *mut c_void {
     // SAFETY: the caller's promise.
     let outcome = unsafe { enter(start, arg) };
     if !outcome.exited() {
-        identity::block::set_result(fs::get(), outcome.value as *mut c_void);
+        identity::block::set_result(fs::get(), outcome.value());
     }
     identity::result(fs::get())
 }

@@ -27,6 +27,7 @@ use crate::kernel::{options, stats};
 use super::cancel;
 use super::detect;
 use super::hub::{self, hub};
+use super::raise::{self, Raise};
 use super::signals::{self, stack::Alternate};
 
 /// Where a green thread stands.
@@ -159,6 +160,8 @@ pub struct Green {
     pub nodes: UnsafeCell<Vec<Node<Green>>>,
     /// Cancellation was asked for. Whether it may be acted on, glibc's word in the TCB says.
     pub(super) cancelled: Cell<bool>,
+    /// What is raised in it.
+    pub raise: Raise,
     /// Who joins it.
     pub joiner: Cell<Joiner>,
     /// 1 once it has ended. Green joiners park on it, foreign ones wait on it in the kernel.
@@ -223,6 +226,7 @@ impl Green {
             overdue: Cell::new((0, 0)),
             nodes: UnsafeCell::new(Vec::new()),
             cancelled: Cell::new(false),
+            raise: Raise::new(),
             joiner: Cell::new(Joiner::None),
             ended: AtomicU32::new(0),
             result: Cell::new(ptr::null_mut()),
@@ -258,6 +262,7 @@ impl Green {
         self.timer.forget();
         self.all.forget();
         self.node.forget();
+        self.raise.renew();
         self.joiner.set(Joiner::None);
         self.ended.store(0, Ordering::Relaxed);
         self.inboxed.store(false, Ordering::Relaxed);
@@ -325,6 +330,9 @@ impl Green {
             if cancellable && self.is_cancelled() {
                 return Wake::Cancelled;
             }
+            if cancellable && raise::is_due(self) {
+                return Wake::Cancelled;
+            }
             if let Some(wake) = signals::deliver(self)
                 && interruptible
             {
@@ -335,6 +343,9 @@ impl Green {
             hub.timers().set(&self.timer, deadline);
             stats::PARKS.bump();
             hub.leave(self);
+            if self.wake.get() == Wake::TimedOut && cancellable && raise::is_due(self) {
+                return Wake::Cancelled;
+            }
             match self.wake.get() {
                 Wake::Interrupted | Wake::Cancelled => {}
                 wake => {

@@ -155,7 +155,7 @@ impl Hub {
 
     /// The timer heap.
     #[allow(clippy::mut_from_ref, reason = "one thread, and no caller keeps the borrow over a switch")]
-    pub(super) fn timers(&self) -> &mut Timers {
+    pub fn timers(&self) -> &mut Timers {
         // SAFETY: hub's thread only; borrowed for one call at a time.
         unsafe { &mut *self.timers.get() }
     }
@@ -255,6 +255,16 @@ impl Hub {
             None => self.head.set(green),
         }
         self.tail.set(green);
+        self.queued.set(self.queued.get() + 1);
+    }
+
+    /// Puts a runnable thread at the front of the queue.
+    fn enqueue_first(&self, green: &Green) {
+        green.queued.set(self.head.get());
+        self.head.set(green);
+        if self.tail.get().is_null() {
+            self.tail.set(green);
+        }
         self.queued.set(self.queued.get() + 1);
     }
 
@@ -398,7 +408,12 @@ impl Hub {
         }
         let now = clock::now();
         while let Some(timer) = self.timers().pop_due(now) {
-            unpark(Green::of_timer(timer), Wake::TimedOut);
+            // SAFETY: a timer that was in the heap is alive.
+            match unsafe { (*timer).act() } {
+                // SAFETY: as above.
+                Some(act) => act(unsafe { &*timer }),
+                None => _ = unpark(Green::of_timer(timer), Wake::TimedOut),
+            }
         }
     }
 
@@ -434,14 +449,28 @@ impl Hub {
 /// Ends the wait of `green`: it goes to the back of the run queue and its `park` returns `wake`. False if it was not
 /// parked. On the hub's thread only.
 pub fn unpark(green: &Green, wake: Wake) -> bool {
+    let parked = made_runnable(green, wake);
+    if parked {
+        hub().enqueue(green);
+    }
+    parked
+}
+
+/// [`unpark`], but `green` goes to the front of the queue.
+pub fn unpark_next(green: &Green, wake: Wake) {
+    if made_runnable(green, wake) {
+        hub().enqueue_first(green);
+    }
+}
+
+#[inline(always)]
+fn made_runnable(green: &Green, wake: Wake) -> bool {
     if green.state.get() != State::Parked {
         return false;
     }
-    let hub = hub();
-    hub.timers().unset(&green.timer);
+    hub().timers().unset(&green.timer);
     green.wake.set(wake);
     green.state.set(State::Runnable);
-    hub.enqueue(green);
     true
 }
 

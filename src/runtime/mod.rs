@@ -19,6 +19,7 @@ pub mod overflow;
 pub mod parking;
 pub mod poller;
 pub mod preempt;
+pub mod raise;
 pub mod signals;
 pub mod spawn;
 pub mod uring;

@@ -20,7 +20,7 @@ use crate::syscall;
 
 use super::green::{Affinity, Coroutine, Green, Joiner, Scheduling, State, Task, Wait, Wake};
 use super::hub::{hand, hub};
-use super::{entry, errand, fork, identity, parking, preempt, signals};
+use super::{entry, errand, fork, identity, parking, preempt, raise, signals};
 
 /// The stack of a new thread.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,8 @@ pub struct Plan {
     /// Processors other than its creator's.
     pub affinity: Option<Affinity>,
 }
+
+const PTHREAD_CANCELED: *mut c_void = ptr::without_provenance_mut(usize::MAX);
 
 const DORMANT: u32 = 0;
 const GREEN: u32 = 1;
@@ -170,10 +172,21 @@ fn body(green: &'static Green) {
     // SAFETY: start routine and argument are the program's; a pthread_exit inside comes back from here too.
     unsafe { entry::run(green.task.start, green.task.arg) };
     fork::end_if_first(green);
+    raise_ends(green);
     // The program's destructors run in it and may park.
     green.result.set(identity::finish(|mutex| {
         parking::wake(mutex as usize, usize::MAX);
     }));
+}
+
+/// What was raised in `green` and caught by nobody is its end.
+fn raise_ends(green: &Green) {
+    let code = raise::escaped(green);
+    if code != 0 {
+        raise::report(green, code);
+        identity::block::set_result(green.tcb(), PTHREAD_CANCELED);
+    }
+    raise::ended(green, code);
 }
 
 /// The coroutine of `green` has returned. On the hub's `%fs`.
@@ -232,6 +245,7 @@ static FIRST_ENDED: AtomicBool = AtomicBool::new(false);
 /// and it waits here until the last other one has ended. Nothing while dormant.
 pub fn outlive_all(result: *mut c_void) {
     let Some(first) = super::this() else { return };
+    raise::ended(first, 0);
     identity::finish_first();
     first.result.set(result);
     FIRST_ENDED.store(true, Ordering::Relaxed);

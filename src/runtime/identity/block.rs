@@ -211,6 +211,11 @@ pub fn cancels_at_once(tcb: usize) -> bool {
     cancel_word(tcb).load(Ordering::Acquire) & identity().cancel_bits.asynchronous != 0
 }
 
+/// Whether it is disabled, asked for or not.
+pub fn is_cancel_disabled(tcb: usize) -> bool {
+    cancel_word(tcb).load(Ordering::Acquire) & identity().cancel_bits.disabled != 0
+}
+
 fn cancel_word(tcb: usize) -> &'static AtomicI32 {
     // SAFETY: a place in a live block, which glibc changes atomically as well.
     unsafe { AtomicI32::from_ptr((tcb + identity().layout.cancel) as *mut i32) }

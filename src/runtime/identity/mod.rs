@@ -27,7 +27,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use crate::data::stack::{self, StackSlot};
 use crate::kernel::{fs, options, real::real};
 
-pub use block::{begin, cancel, cancels_at_once, forked, is_cancelled, make, result, static_size, tid};
+pub use block::{
+    begin, cancel, cancels_at_once, forked, is_cancel_disabled, is_cancelled, make, result, static_size, tid,
+};
 pub use end::{finish, finish_first};
 use layout::Layout;
 use template::Template;

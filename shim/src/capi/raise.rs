@@ -1,0 +1,36 @@
+//! Exceptions.
+
+use core::ffi::{c_int, c_void};
+
+use eventlet_core::blocking::face::here;
+use eventlet_core::kernel::log;
+use eventlet_core::runtime::raise::{self, Outcome};
+
+use super::{Function, exports, store};
+
+exports! {
+    fn eventlet_raise(code: c_int) -> ! {
+        let Ok(g) = here() else {
+            log::fatal(format_args!("eventlet_raise({code}) on a thread that is not green"))
+        };
+        raise::raise(g, if code > 0 { code } else { libc::EINVAL });
+        raise::unwind()
+    }
+
+    fn eventlet_try(function: Function, arg: *mut c_void, result: *mut *mut c_void) -> c_int {
+        let Some(function) = function else { return libc::EINVAL };
+        let Ok(g) = here() else { return libc::EPERM };
+        match raise::attempt(g, function, arg) {
+            Outcome::Returned(value) => {
+                store(result, value);
+                0
+            }
+            Outcome::Raised(raised) => raised.code,
+            Outcome::Exits => raise::unwind(),
+        }
+    }
+
+    fn eventlet_hub_exceptions(on: c_int) -> c_int {
+        raise::reports(on != 0).into()
+    }
+}

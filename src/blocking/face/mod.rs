@@ -1,0 +1,69 @@
+//! Eventlet's face: what `eventlet.h` offers, in Rust types. All of it waits on the hub that the rows wait on.
+//!
+//! Objects are counted and shared by raw references: they live until their last reference is released, and whoever
+//! waits in one holds it by being its caller.
+//!
+//! Safety: on the hub's kernel thread alone, so `Cell`s do. A wait ends by a return, whatever was raised: only the edge
+//! unwinds, when no frame here has anything left to drop.
+
+pub mod event;
+pub mod line;
+pub mod pile;
+pub mod pool;
+pub mod queue;
+pub mod semaphore;
+pub mod thread;
+pub mod timeout;
+
+use crate::data::Deadline;
+use crate::kernel::real::installed;
+use crate::kernel::{Errno, Result, clock};
+use crate::runtime::{Green, current, hub, raise, spawn};
+
+/// The calling green thread, made one if it is the process's first. EPERM: a foreign thread, a signal handler, or a libc
+/// that the library does not understand.
+pub fn here() -> Result<&'static Green> {
+    if let Some(green) = current() {
+        return Ok(green);
+    }
+    if !installed() || !spawn::ready() {
+        return Err(Errno(libc::EPERM));
+    }
+    current().ok_or(Errno(libc::EPERM))
+}
+
+/// `seconds` from now; negative: never. EINVAL: NaN.
+pub fn deadline(seconds: f64) -> Result<Deadline> {
+    if seconds.is_nan() {
+        return Err(Errno(libc::EINVAL));
+    }
+    if seconds < 0.0 {
+        return Ok(Deadline::NEVER);
+    }
+    // A conversion from floating point saturates.
+    Ok(Deadline(clock::now().saturating_add((seconds * 1e9) as u64)))
+}
+
+/// Lets every other runnable thread and input go first.
+pub fn breathe(g: &Green) -> Result<()> {
+    hub().want_poll();
+    g.yield_now();
+    if raise::is_due(g) { Err(Errno::CANCELLED) } else { Ok(()) }
+}
+
+/// Sleeps; 0 still lets the others go first.
+pub fn sleep(g: &Green, seconds: f64) -> Result<()> {
+    use crate::runtime::{Wait, Wake};
+    let deadline = deadline(seconds)?;
+    if deadline.passed() {
+        return breathe(g);
+    }
+    let wait = Wait { interruptible: false, ..Wait::opaque("eventlet_sleep") };
+    loop {
+        match g.park(&wait, deadline) {
+            Wake::Cancelled => return Err(Errno::CANCELLED),
+            Wake::TimedOut => return Ok(()),
+            _ => {}
+        }
+    }
+}

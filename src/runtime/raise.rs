@@ -1,0 +1,241 @@
+//! Raising: an exception of Eventlet's, a positive code that unwinds a green thread to the nearest [`attempt`].
+//!
+//! ```text
+//!   attempt(f):  enter -> f(arg) ... eventlet_sleep() -> park: a request is due -> Wake::Cancelled
+//!      ^                                   |  Errno::CANCELLED, as for pthread_cancel
+//!      +--- Raised <--- forced unwinding <-+  the edge takes the request and unwinds
+//! ```
+//! A request is made by who kills and by timeouts. It waits at its green thread and is raised in the wait that the
+//! thread is in, or in its next one, where a cancellation would act too, and never while cancellation is disabled.
+//!
+//! The unwinding is that of `pthread_exit`: cleanup handlers and C++ destructors run. But the thread goes on, so
+//! glibc's mark of an exiting thread is not set: `__pthread_unwind_next` unwinds to the buffer before its own.
+//!
+//! Safety: on the hub's kernel thread. A request does not move and is withdrawn before it goes. Frames that the unwinding
+//! passes hold no value with a destructor of ours.
+
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::data::list::{List, Node};
+use crate::kernel::log;
+
+use super::entry::{self, Start};
+use super::green::{Green, State, Wake};
+use super::hub::unpark_next;
+use super::identity;
+
+/// GreenletExit.
+pub const EXIT: i32 = 0x1_0000;
+/// A timeout's code unless it was given another.
+pub const TIMEOUT: i32 = 0x1_0001;
+/// StopServe.
+pub const STOP_SERVE: i32 = 0x1_0002;
+
+/// Something to be raised in a green thread.
+#[derive(Debug)]
+pub struct Request {
+    node: Node<Request>,
+    code: Cell<i32>,
+    raised: Cell<bool>,
+}
+
+impl Request {
+    /// One that nobody has posted.
+    pub const fn new(code: i32) -> Request {
+        Request { node: Node::new(), code: Cell::new(code), raised: Cell::new(false) }
+    }
+
+    /// Whether it waits to be raised.
+    pub fn is_due(&self) -> bool {
+        !self.node.list().is_null()
+    }
+
+    /// Whether it was raised.
+    pub fn was_raised(&self) -> bool {
+        self.raised.get()
+    }
+
+    /// It is not raised any more.
+    pub fn withdraw(&self) {
+        self.node.unlink();
+    }
+}
+
+/// Called at the end of a thread, with the code that it ended with.
+pub type AtEnd = fn(&Green, i32);
+
+/// What hangs on a green thread: the exceptions that wait for it, and the one that is on its way.
+pub struct Raise {
+    due: List<Request>,
+    /// The request of who kills it.
+    kill: Request,
+    /// The code that unwinds the thread now, and whose it is; 0: none.
+    flight: Cell<(i32, *const Request)>,
+    /// What Eventlet's face keeps of the thread.
+    pub record: Cell<*const c_void>,
+    /// For the end of a thread with a record.
+    pub at_end: Cell<Option<AtEnd>>,
+}
+
+impl Raise {
+    /// Nothing.
+    pub(super) const fn new() -> Raise {
+        Raise {
+            due: List::new(),
+            kill: Request::new(0),
+            flight: Cell::new((0, ptr::null())),
+            record: Cell::new(ptr::null()),
+            at_end: Cell::new(None),
+        }
+    }
+
+    /// In a fork child: as new.
+    pub(super) fn renew(&self) {
+        self.due.forget();
+        self.kill.node.forget();
+        self.flight.set((0, ptr::null()));
+        self.record.set(ptr::null());
+        self.at_end.set(None);
+    }
+}
+
+/// Whether the next wait of `green` raises.
+#[inline(always)]
+pub fn is_due(green: &Green) -> bool {
+    !green.raise.due.is_empty() && !identity::is_cancel_disabled(green.tcb())
+}
+
+/// `request` is to be raised in `green`. If it is parked where that may be, it runs next.
+pub fn post(green: &Green, request: &Request) {
+    if request.is_due() {
+        return;
+    }
+    request.raised.set(false);
+    green.raise.due.push_back(&request.node, request);
+    if green.state() == State::Parked && green.wait().cancellable && is_due(green) {
+        unpark_next(green, Wake::Cancelled);
+    }
+}
+
+/// `code` is to be raised in `green`; one such request waits at a time.
+pub fn kill(green: &Green, code: i32) {
+    let request = &green.raise.kill;
+    if !request.is_due() {
+        request.code.set(code);
+    }
+    post(green, request);
+}
+
+/// Takes the oldest request, which is on its way then.
+pub fn take(green: &Green) -> bool {
+    let Some(node) = green.raise.due.pop_front() else { return false };
+    // SAFETY: a linked request is alive.
+    let request = unsafe { &*node.owner() };
+    request.raised.set(true);
+    green.raise.flight.set((request.code.get(), request));
+    true
+}
+
+/// Nothing is raised in `green` any more: it ends.
+pub fn clear(green: &Green) {
+    while green.raise.due.pop_front().is_some() {}
+}
+
+/// Puts `code` on its way, for [`unwind`].
+pub fn raise(green: &Green, code: i32) {
+    green.raise.flight.set((code, ptr::null()));
+}
+
+/// What is on its way stays so: for [`unwind`] from where it was caught.
+pub fn again(green: &Green, raised: Raised) {
+    green.raise.flight.set((raised.code, raised.by));
+}
+
+unsafe extern "C" {
+    fn __pthread_register_cancel(buffer: *mut [usize; 13]);
+    fn __pthread_unwind_next(buffer: *mut [usize; 13]) -> !;
+}
+
+/// Unwinds the calling thread, foreign or not, to the nearest frame that catches. The thread has one.
+pub fn unwind() -> ! {
+    // `__pthread_unwind_buf_t`; what is registered here is left by the unwinding at once.
+    let mut buffer = MaybeUninit::<[usize; 13]>::zeroed();
+    // SAFETY: libc writes the buffer and unwinds to the one that was registered before.
+    unsafe {
+        __pthread_register_cancel(buffer.as_mut_ptr());
+        __pthread_unwind_next(buffer.as_mut_ptr())
+    }
+}
+
+/// An exception that was caught.
+#[derive(Clone, Copy, Debug)]
+pub struct Raised {
+    /// Its code.
+    pub code: i32,
+    /// The request it came from, or NULL; for comparison alone.
+    pub by: *const Request,
+}
+
+/// How a function ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome {
+    /// It returned.
+    Returned(*mut c_void),
+    /// It raised.
+    Raised(Raised),
+    /// It left by pthread_exit or a cancellation: the caller calls [`unwind`], or is the thread's lowest frame.
+    Exits,
+}
+
+/// Calls `start(arg)`; catches what is raised in it.
+///
+/// # Safety
+/// `start` may be called now, on this thread, which is `green`.
+pub unsafe fn attempt(green: &Green, start: Start, arg: *mut c_void) -> Outcome {
+    let outer = green.raise.flight.replace((0, ptr::null()));
+    // SAFETY: the caller's promise.
+    let outcome = unsafe { entry::enter(start, arg) };
+    let (code, by) = green.raise.flight.replace(outer);
+    match (outcome.exited(), code) {
+        (false, _) => Outcome::Returned(outcome.value()),
+        (true, 0) => Outcome::Exits,
+        (true, code) => Outcome::Raised(Raised { code, by }),
+    }
+}
+
+/// The code that unwound `green` to its lowest frame; 0: none did.
+pub fn escaped(green: &Green) -> i32 {
+    green.raise.flight.replace((0, ptr::null())).0
+}
+
+static REPORTS: AtomicBool = AtomicBool::new(true);
+
+/// Whether codes that nobody catches are reported; the former value.
+pub fn reports(on: bool) -> bool {
+    REPORTS.swap(on, Ordering::Relaxed)
+}
+
+/// `code` ended `green` or a handler in it: one line, unless it is [`EXIT`] or 0.
+pub fn report(green: &Green, code: i32) {
+    if code == 0 || code == EXIT || !REPORTS.load(Ordering::Relaxed) {
+        return;
+    }
+    let tid = green.tid.get();
+    match code {
+        TIMEOUT => log::warn(format_args!("uncaught EVENTLET_TIMEOUT in green thread {tid}")),
+        STOP_SERVE => log::warn(format_args!("uncaught EVENTLET_STOP_SERVE in green thread {tid}")),
+        code => log::warn(format_args!("uncaught code {code} in green thread {tid}")),
+    }
+}
+
+/// A thread that the face did not make has ended with `code`.
+pub(super) fn ended(green: &Green, code: i32) {
+    if let Some(at_end) = green.raise.at_end.take() {
+        at_end(green, code);
+    }
+    clear(green);
+}

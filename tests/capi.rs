@@ -1,0 +1,124 @@
+//! `eventlet.h`: its programs run linked, linked and patched, and preloaded.
+
+mod common;
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+
+use common::{Outcome, Program};
+
+/// How the library comes into a program.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Linked,
+    Patched,
+    Preloaded,
+}
+
+const FORMS: [Form; 3] = [Form::Linked, Form::Patched, Form::Preloaded];
+
+fn run(source: &str, case: &str, form: Form) -> Outcome {
+    let name = format!("capi-{}", source.split('.').next().expect("a name"));
+    let program = Program::new(common::linked(&format!("tests/progs/capi/{source}"), &name)).arg(case);
+    let program = program.env("EVENTLET_DETECT", "1");
+    match form {
+        Form::Linked => program.bare(),
+        Form::Patched => program.env("EVENTLET_PATCH", "all").bare(),
+        Form::Preloaded => program.preloaded(),
+    }
+}
+
+#[track_caller]
+fn good(source: &str, case: &str, form: Form) {
+    let outcome = run(source, case, form);
+    let quiet = outcome.status.success() && outcome.text() == format!("{case} done\n");
+    assert!(quiet && outcome.stderr.is_empty(), "{form:?}\n{outcome}");
+}
+
+/// One test per case, in every form.
+macro_rules! cases {
+    ($module:ident, $source:literal: $($name:ident),* $(,)?) => {
+        mod $module {
+            $(#[test]
+            fn $name() {
+                for form in super::FORMS {
+                    super::good($source, stringify!($name), form);
+                }
+            })*
+        }
+    };
+}
+
+cases!(raise, "raise.c": caught, in_threads, pthread_exits, not_now);
+cases!(timeout, "timeout.c": raised, cancelled, with, others, taken_along, many);
+cases!(sync, "sync.c": events, semaphores);
+cases!(queue, "queue.c": orders, bounded, fair, not_lost, channel, joined, deleted);
+cases!(pool, "pool.c": bounded, slots, empty, mapped, piled);
+cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, many, cooperative, forked);
+
+#[test]
+fn uncaught_codes_are_reported_but_exit_is_not() {
+    for form in FORMS {
+        let outcome = run("raise.c", "reported", form);
+        assert!(outcome.status.success(), "{outcome}");
+        let lines: Vec<&str> = outcome.errors().lines().collect();
+        assert!(
+            matches!(lines[..], [line] if line.starts_with("eventlet: uncaught code 131072 in")),
+            "{outcome}"
+        );
+    }
+}
+
+#[test]
+fn uncaught_in_main_is_status_1() {
+    for form in FORMS {
+        let outcome = run("raise.c", "in_main", form);
+        assert_eq!(outcome.status.code(), Some(1), "{outcome}");
+        assert!(outcome.errors().starts_with("eventlet: uncaught code 5 in"), "{outcome}");
+    }
+}
+
+#[test]
+fn real_threads_are_told_so() {
+    good("raise.c", "on_foreign", Form::Linked);
+    let outcome = run("raise.c", "abort_on_foreign", Form::Linked);
+    assert_eq!(outcome.status.signal(), Some(libc::SIGABRT), "{outcome}");
+    assert_eq!(outcome.errors().lines().count(), 1, "{outcome}");
+}
+
+#[test]
+fn pthreads_that_are_green_raise_too() {
+    good("raise.c", "in_pthread", Form::Preloaded);
+    good("raise.c", "in_pthread", Form::Patched);
+}
+
+#[test]
+fn timeouts_end_patched_calls() {
+    good("timeout.c", "rows", Form::Preloaded);
+    good("timeout.c", "rows", Form::Patched);
+}
+
+#[test]
+fn unknown_group_ends_the_program() {
+    let program = Program::new(common::linked("tests/progs/capi/thread.c", "capi-thread"));
+    let outcome = program.arg("order").env("EVENTLET_PATCH", "socket, sockets").bare();
+    assert_eq!(outcome.status.code(), Some(2), "{outcome}");
+    assert!(outcome.errors().contains("\"sockets\"") && outcome.errors().lines().count() == 1, "{outcome}");
+}
+
+#[test]
+fn header_is_clean_in_every_language() {
+    let header = concat!(env!("CARGO_MANIFEST_DIR"), "/shim/include/eventlet.h");
+    for (compiler, language, standards) in
+        [("cc", "c", &["c99", "c11", "c17"][..]), ("c++", "c++", &["c++11", "c++20"][..])]
+    {
+        for standard in standards {
+            let output = Command::new(compiler)
+                .args(["-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-x", language])
+                .args(["-include", header, &format!("-std={standard}"), "/dev/null"])
+                .output()
+                .expect(compiler);
+            assert!(output.status.success(), "{standard}\n{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}

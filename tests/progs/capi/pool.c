@@ -1,0 +1,167 @@
+/* Pools, iterators, piles. */
+#include "capi.h"
+
+static eventlet_pool *pool;
+
+static void *spawns(void *word) {
+    eventlet_thread *thread = eventlet_pool_spawn(pool, noted, word);
+    return N(thread ? ended(thread) : errno);
+}
+
+static void bounded(void) {
+    pool = eventlet_pool_new(2);
+    check(eventlet_pool_size(pool) == 2 && eventlet_pool_free(pool) == 2 && eventlet_pool_waitall(pool) == 0);
+    check(eventlet_pool_spawn_n(pool, sleeps, N(2)) == 0 && eventlet_pool_spawn_n(pool, sleeps, N(1)) == 0);
+    eventlet_thread *a = eventlet_spawn(spawns, "a"), *b = eventlet_spawn(spawns, "b");
+    eventlet_sleep(0);
+    check(eventlet_pool_free(pool) == 0 && eventlet_pool_running(pool) == 2 && eventlet_pool_waiting(pool) == 2);
+    check(eventlet_pool_waitall(pool) == 0);
+    traced("a b");
+    check(eventlet_pool_running(pool) == 0 && eventlet_pool_waiting(pool) == 0 && eventlet_pool_free(pool) == 2);
+    check(ended(a) == 0 && ended(b) == 0);
+    /* A shrink leaves who runs; growing lets in who waits. */
+    eventlet_pool_spawn_n(pool, sleeps, N(1));
+    eventlet_pool_spawn_n(pool, sleeps, N(1));
+    check(eventlet_pool_resize(pool, 1) == 0 && eventlet_pool_free(pool) == -1);
+    a = eventlet_spawn(spawns, "c");
+    eventlet_sleep(0);
+    check(eventlet_pool_waiting(pool) == 1 && eventlet_pool_resize(pool, 4) == 0 && eventlet_pool_waiting(pool) == 0);
+    check(ended(a) == 0 && eventlet_pool_running(pool) == 2);
+    traced("c");
+    check(eventlet_pool_waitall(pool) == 0);
+    eventlet_pool_delete(pool);
+    fails(eventlet_pool_waitall(NULL), EINVAL);
+    null(eventlet_pool_spawn(NULL, same, NULL), EINVAL);
+}
+
+static void *within(void *arg) {
+    fails(eventlet_pool_waitall(pool), EDEADLK);
+    eventlet_thread *thread = eventlet_pool_spawn(pool, noted, "inline");
+    check(eventlet_dead(thread) && ended(thread) == 0);
+    traced("inline");
+    thread = eventlet_pool_spawn(pool, raises, N(EIO));
+    check(ended(thread) == EIO);
+    return arg;
+}
+
+static void *gives_up(void *arg) {
+    eventlet_with_timeout(0.002, spawns, "never", NULL);
+    return arg;
+}
+
+static void slots(void) {
+    eventlet_hub_exceptions(0);
+    pool = eventlet_pool_new(1);
+    check(ended(eventlet_pool_spawn(pool, within, NULL)) == 0);
+    check(ended(eventlet_pool_spawn(pool, raises, N(EIO))) == EIO && eventlet_pool_free(pool) == 1);
+    eventlet_thread *killed = eventlet_pool_spawn(pool, sleeps, NULL);
+    eventlet_kill(killed, 0);
+    check(eventlet_pool_free(pool) == 1);
+    killed = eventlet_pool_spawn(pool, sleeps, NULL);
+    eventlet_sleep(0);
+    check(ended(eventlet_spawn(gives_up, NULL)) == 0 && eventlet_pool_waiting(pool) == 0);
+    /* Who was given the slot and is killed passes it on. */
+    eventlet_thread *a = eventlet_spawn(spawns, "a"), *b = eventlet_spawn(spawns, "b");
+    eventlet_sleep(0);
+    eventlet_kill(killed, 0);
+    eventlet_kill(a, 0);
+    check(ended(b) == 0);
+    traced("b");
+    check(eventlet_pool_waitall(pool) == 0 && eventlet_pool_free(pool) == 1);
+    eventlet_pool_delete(pool);
+}
+
+static void empty(void) {
+    pool = eventlet_pool_new(0);
+    eventlet_thread *a = eventlet_spawn(spawns, "a"), *b;
+    eventlet_sleep(0.002);
+    traced("");
+    eventlet_pool_resize(pool, 1);
+    check(ended(a) == 0);
+    traced("a");
+    eventlet_pool_resize(pool, 0);
+    void *code;
+    b = eventlet_spawn(spawns, "b");
+    eventlet_sleep(0);
+    eventlet_pool_delete(pool);
+    check(eventlet_wait(b, &code) == 0 && code == N(ECANCELED));
+}
+
+static int drawn, most, ahead;
+static int draws(void *last, void **item) {
+    eventlet_sleep(0);
+    if (drawn == (intptr_t)last) return 0;
+    *item = N(++drawn);
+    if (++ahead > most) most = ahead;
+    return 1;
+}
+
+static void *doubles(void *item) {
+    eventlet_sleep(0.001 * (3 - (intptr_t)item % 3));
+    if ((intptr_t)item == 5) eventlet_raise(EDOM);
+    return N(2 * (intptr_t)item);
+}
+
+static void mapped(void) {
+    eventlet_hub_exceptions(0);
+    pool = eventlet_pool_new(4);
+    eventlet_iter *iter = eventlet_pool_imap(pool, doubles, draws, N(20));
+    for (intptr_t i = 1; i <= 20; i++) {
+        void *result = NULL;
+        if (i == 5) {
+            fails(eventlet_iter_next(iter, &result), EDOM);
+        } else {
+            check(eventlet_iter_next(iter, &result) == 1 && result == N(2 * i));
+        }
+        ahead--;
+    }
+    check(eventlet_iter_next(iter, NULL) == 0 && eventlet_iter_next(iter, NULL) == 0);
+    check(most <= 5);
+    eventlet_iter_delete(iter);
+    drawn = 0;
+    iter = eventlet_pool_imap(pool, doubles, draws, N(20));
+    check(eventlet_iter_next(iter, NULL) == 1);
+    eventlet_iter_delete(iter);
+    check(eventlet_pool_waitall(pool) == 0);
+    null(eventlet_pool_imap(pool, NULL, draws, NULL), EINVAL);
+    null(eventlet_pool_imap(NULL, same, draws, NULL), EINVAL);
+    fails(eventlet_iter_next(NULL, NULL), EINVAL);
+}
+
+static void piled(void) {
+    eventlet_hub_exceptions(0);
+    eventlet_pile *pile = eventlet_pile_new(3), *other;
+    void *result;
+    check(eventlet_pile_next(pile, NULL) == 0);
+    for (intptr_t i = 1; i <= 9; i++) check(eventlet_pile_spawn(pile, doubles, N(i)) == 0);
+    for (intptr_t i = 1; i <= 9; i++) {
+        if (i == 5) {
+            fails(eventlet_pile_next(pile, &result), EDOM);
+        } else {
+            check(eventlet_pile_next(pile, &result) == 1 && result == N(2 * i));
+        }
+    }
+    check(eventlet_pile_next(pile, NULL) == 0);
+    eventlet_pile_delete(pile);
+    pool = eventlet_pool_new(2);
+    pile = eventlet_pile_on(pool);
+    other = eventlet_pile_on(pool);
+    for (intptr_t i = 1; i <= 4; i++) {
+        eventlet_pile_spawn(pile, same, N(i));
+        eventlet_pile_spawn(other, same, N(-i));
+    }
+    for (intptr_t i = 1; i <= 4; i++) {
+        check(eventlet_pile_next(other, &result) == 1 && result == N(-i));
+        check(eventlet_pile_next(pile, &result) == 1 && result == N(i));
+    }
+    eventlet_pile_delete(pile);
+    eventlet_pool_delete(pool);
+    eventlet_pile_delete(other);
+    fails(eventlet_pile_spawn(NULL, same, NULL), EINVAL);
+    null(eventlet_pile_on(NULL), EINVAL);
+}
+
+int main(int argc, char **argv) {
+    struct test tests[] = {CASE(bounded), CASE(slots), CASE(empty), CASE(mapped), CASE(piled)};
+    return RUN(argc, argv, tests);
+}

@@ -1,0 +1,175 @@
+/* Queues. */
+#include "capi.h"
+
+static eventlet_queue *queue;
+
+static void *gets(void *word) {
+    void *item;
+    if (eventlet_queue_get(queue, &item, -1)) return N(-errno);
+    note(word);
+    return item;
+}
+
+static void *puts_one(void *item) {
+    if (eventlet_queue_put(queue, item, -1)) return N(-errno);
+    note("put");
+    return item;
+}
+
+static void put_items(int count, ...) {
+    va_list items;
+    va_start(items, count);
+    while (count--) check(eventlet_queue_put(queue, va_arg(items, char *), 0) == 0);
+    va_end(items);
+}
+
+static void get_all(void) {
+    void *item;
+    while (!eventlet_queue_empty(queue)) {
+        check(eventlet_queue_get(queue, &item, 0) == 0);
+        note(item);
+    }
+}
+
+static int by_first(const void *a, const void *b) { return *(const char *)a - *(const char *)b; }
+
+static void orders(void) {
+    queue = eventlet_queue_new(-1);
+    put_items(3, "b", "a", "c");
+    check(eventlet_queue_qsize(queue) == 3 && !eventlet_queue_full(queue));
+    get_all();
+    traced("b a c");
+    eventlet_queue_delete(queue);
+    queue = eventlet_lifo_queue_new(-1);
+    put_items(3, "b", "a", "c");
+    get_all();
+    traced("c a b");
+    eventlet_queue_delete(queue);
+    queue = eventlet_priority_queue_new(-1, by_first);
+    put_items(6, "b1", "a1", "c", "a2", "b2", "a3");
+    get_all();
+    traced("a1 a2 a3 b1 b2 c");
+    eventlet_queue_delete(queue);
+    null(eventlet_priority_queue_new(1, NULL), EINVAL);
+}
+
+static void bounded(void) {
+    void *item;
+    queue = eventlet_queue_new(1);
+    eventlet_spawn_n(noted, "other");
+    check(eventlet_queue_put(queue, "x", -1) == 0);
+    traced("");
+    check(eventlet_queue_full(queue));
+    fails(eventlet_queue_put(queue, "y", 0), EAGAIN);
+    fails(eventlet_queue_put(queue, "y", 0.002), ETIMEDOUT);
+    check(eventlet_queue_qsize(queue) == 1 && eventlet_queue_putting(queue) == 0);
+    traced("other");
+    check(eventlet_queue_get(queue, &item, 0) == 0 && !strcmp(item, "x"));
+    fails(eventlet_queue_get(queue, &item, 0), EAGAIN);
+    fails(eventlet_queue_get(queue, &item, 0.002), ETIMEDOUT);
+    /* Putters wait in the order of their coming; growing lets them in. */
+    put_items(1, "1");
+    eventlet_thread *a = eventlet_spawn(puts_one, "2"), *b = eventlet_spawn(puts_one, "3");
+    eventlet_sleep(0);
+    check(eventlet_queue_putting(queue) == 2);
+    check(eventlet_queue_resize(queue, 3) == 0 && eventlet_queue_putting(queue) == 0);
+    check(ended(a) == 0 && ended(b) == 0);
+    traced("put put");
+    check(eventlet_queue_resize(queue, 1) == 0 && eventlet_queue_qsize(queue) == 3);
+    get_all();
+    traced("1 2 3");
+    fails(eventlet_queue_put(NULL, NULL, 0), EINVAL);
+    fails(eventlet_queue_get(NULL, NULL, 0), EINVAL);
+}
+
+static void fair(void) {
+    void *item;
+    queue = eventlet_queue_new(-1);
+    eventlet_thread *a = eventlet_spawn(gets, "a"), *b = eventlet_spawn(gets, "b");
+    eventlet_sleep(0);
+    check(eventlet_queue_getting(queue) == 2);
+    put_items(1, "1");
+    /* It is a's, even if we get next. */
+    fails(eventlet_queue_get(queue, &item, 0), EAGAIN);
+    put_items(2, "2", "3");
+    check(eventlet_queue_get(queue, &item, 0) == 0 && !strcmp(item, "3"));
+    check(eventlet_wait(a, &item) == 0 && !strcmp(item, "1"));
+    check(eventlet_wait(b, &item) == 0 && !strcmp(item, "2"));
+    traced("a b");
+}
+
+/* A getter that dies between wake-up and run loses nothing. */
+static void not_lost(void) {
+    void *item;
+    queue = eventlet_queue_new(-1);
+    eventlet_thread *a = eventlet_spawn(gets, "a"), *b = eventlet_spawn(gets, "b");
+    eventlet_sleep(0);
+    put_items(1, "1");
+    check(eventlet_kill(a, 0) == 0);
+    check(eventlet_wait(b, &item) == 0 && !strcmp(item, "1"));
+    a = eventlet_spawn(gets, "a");
+    eventlet_sleep(0);
+    put_items(2, "1", "2");
+    check(eventlet_kill(a, 0) == 0);
+    check(eventlet_queue_qsize(queue) == 2);
+    get_all();
+    traced("b 1 2");
+}
+
+static void channel(void) {
+    void *item;
+    queue = eventlet_queue_new(0);
+    check(eventlet_queue_empty(queue) && eventlet_queue_full(queue));
+    fails(eventlet_queue_put(queue, "x", 0), EAGAIN);
+    fails(eventlet_queue_get(queue, &item, 0), EAGAIN);
+    eventlet_thread *putter = eventlet_spawn(puts_one, "x");
+    eventlet_sleep(0);
+    traced("");
+    check(eventlet_queue_get(queue, &item, 0) == 0 && !strcmp(item, "x") && ended(putter) == 0);
+    traced("put");
+    eventlet_thread *getter = eventlet_spawn(gets, "got");
+    eventlet_sleep(0);
+    check(eventlet_queue_put(queue, "y", 0) == 0);
+    check(eventlet_wait(getter, &item) == 0 && !strcmp(item, "y"));
+    traced("got");
+    fails(eventlet_queue_put(queue, "z", 0.002), ETIMEDOUT);
+    fails(eventlet_queue_get(queue, &item, 0.002), ETIMEDOUT);
+}
+
+static void *works(void *arg) {
+    void *item;
+    for (;;) {
+        check(eventlet_queue_get(queue, &item, -1) == 0);
+        eventlet_sleep(0);
+        check(eventlet_queue_task_done(queue) == 0);
+    }
+    return arg;
+}
+
+static void joined(void) {
+    queue = eventlet_queue_new(3);
+    check(eventlet_queue_join(queue, -1) == 0);
+    fails(eventlet_queue_task_done(queue), EINVAL);
+    put_items(1, "x");
+    fails(eventlet_queue_join(queue, 0), EAGAIN);
+    fails(eventlet_queue_join(queue, 0.002), ETIMEDOUT);
+    for (int i = 0; i < 4; i++) eventlet_spawn_n(works, NULL);
+    for (int i = 0; i < 100; i++) check(eventlet_queue_put(queue, "x", -1) == 0);
+    check(eventlet_queue_join(queue, -1) == 0 && eventlet_queue_empty(queue));
+}
+
+static void deleted(void) {
+    void *result;
+    queue = eventlet_queue_new(-1);
+    eventlet_thread *getter = eventlet_spawn(gets, "never");
+    eventlet_sleep(0);
+    eventlet_queue_delete(queue);
+    check(eventlet_wait(getter, &result) == 0 && result == N(-ECANCELED));
+    eventlet_queue_delete(NULL);
+    check(eventlet_queue_qsize(NULL) == 0 && eventlet_queue_full(NULL) == 0);
+}
+
+int main(int argc, char **argv) {
+    struct test tests[] = {CASE(orders), CASE(bounded), CASE(fair), CASE(not_lost), CASE(channel), CASE(joined), CASE(deleted)};
+    return RUN(argc, argv, tests);
+}

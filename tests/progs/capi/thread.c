@@ -1,0 +1,227 @@
+/* Green threads. */
+#include "capi.h"
+
+static void order(void) {
+    eventlet_thread *a = eventlet_spawn(noted, "a"), *b = eventlet_spawn(noted, "b");
+    check(eventlet_spawn_n(noted, "c") == 0);
+    traced("");
+    void *result = NULL;
+    check(!eventlet_dead(a) && eventlet_wait(b, &result) == 0 && !strcmp(result, "b"));
+    check(eventlet_dead(a));
+    eventlet_sleep(0);
+    traced("a b c");
+    check(eventlet_wait(b, NULL) == 0 && eventlet_wait(a, NULL) == 0);
+    eventlet_release(a);
+    eventlet_release(b);
+    null(eventlet_spawn(NULL, NULL), EINVAL);
+    fails(eventlet_spawn_n(NULL, NULL), EINVAL);
+}
+
+static void *awaits(void *arg) {
+    void *result;
+    check(eventlet_wait(arg, &result) == 0);
+    return result;
+}
+
+static void waiters(void) {
+    eventlet_thread *one = eventlet_spawn(sleeps, N(1)), *all[10];
+    for (int i = 0; i < 10; i++) all[i] = eventlet_spawn(awaits, one);
+    for (int i = 0; i < 10; i++) {
+        void *result = NULL;
+        check(eventlet_wait(all[i], &result) == 0 && result == N(1));
+        eventlet_release(all[i]);
+    }
+    eventlet_release(one);
+    fails(eventlet_wait(eventlet_getcurrent(), NULL), EDEADLK);
+    fails(eventlet_wait(NULL, NULL), EINVAL);
+}
+
+static void *local(void *arg) {
+    *(eventlet_thread **)arg = eventlet_spawn_after_local(0.05, noted, "local");
+    check(eventlet_spawn_after(0.002, noted, "global"));
+    return NULL;
+}
+
+static void after(void) {
+    eventlet_thread *late = eventlet_spawn_after(0.3, noted, "late"), *soon = eventlet_spawn_after(-1, noted, "soon"), *child;
+    check(ended(soon) == 0 && ended(late) == 0);
+    traced("soon late");
+    check(ended(eventlet_spawn(local, &child)) == 0);
+    check(ended(child) == EVENTLET_EXIT);
+    traced("global");
+    check(ended(eventlet_spawn_after_local(0.001, noted, "mine")) == 0);
+    traced("mine");
+    null(eventlet_spawn_after(0.0 / 0.0, same, NULL), EINVAL);
+}
+
+static void linked(eventlet_thread *thread, void *word) {
+    void *result;
+    check(eventlet_dead(thread));
+    check(eventlet_wait(thread, &result) == 0 || errno >= EVENTLET_EXIT);
+    note(word);
+}
+
+static void cancelled(void) {
+    eventlet_thread *thread = eventlet_spawn(noted, "ran");
+    check(eventlet_link(thread, linked, "link") == 0);
+    check(eventlet_cancel(thread) == 1 && eventlet_dead(thread));
+    traced("link");
+    check(eventlet_cancel(thread) == 0);
+    check(ended(thread) == EVENTLET_EXIT);
+    thread = eventlet_spawn_after(100, noted, "ran");
+    check(eventlet_cancel(thread) == 1 && ended(thread) == EVENTLET_EXIT);
+    thread = eventlet_spawn(sleeps, N(1));
+    eventlet_sleep(0);
+    check(eventlet_cancel(thread) == 0 && ended(thread) == 0);
+    traced("");
+    fails(eventlet_cancel(NULL), EINVAL);
+}
+
+static void *victim(void *arg) {
+    check(eventlet_try(sleeps, NULL, NULL) == EVENTLET_EXIT);
+    note("except");
+    return arg;
+}
+
+static void *kills_itself(void *arg) {
+    eventlet_kill(eventlet_getcurrent(), EVENTLET_USER + 3);
+    note("never");
+    return arg;
+}
+
+static void killed(void) {
+    eventlet_thread *thread = eventlet_spawn(noted, "ran");
+    check(eventlet_link(thread, linked, "link") == 0);
+    check(eventlet_kill(thread, EVENTLET_USER) == 0);
+    traced("link");
+    check(eventlet_kill(thread, 0) == 0 && ended(thread) == EVENTLET_USER);
+
+    thread = eventlet_spawn(victim, N(4));
+    eventlet_sleep(0);
+    eventlet_spawn_n(noted, "other");
+    check(eventlet_kill(thread, 0) == 0);
+    traced("except other");
+    check(ended(thread) == 0);
+
+    thread = eventlet_spawn(sleeps, NULL);
+    eventlet_sleep(0);
+    check(eventlet_kill(thread, 0) == 0 && eventlet_dead(thread) && eventlet_kill(thread, 0) == 0);
+    check(ended(thread) == EVENTLET_EXIT);
+    eventlet_hub_exceptions(0);
+    check(ended(eventlet_spawn(kills_itself, NULL)) == EVENTLET_USER + 3);
+    check(eventlet_try(kills_itself, NULL, NULL) == EVENTLET_USER + 3);
+    traced("");
+    fails(eventlet_kill(NULL, 0), EINVAL);
+    fails(eventlet_kill(eventlet_getcurrent(), -1), EINVAL);
+}
+
+static void links_more(eventlet_thread *thread, void *word) {
+    note(word);
+    eventlet_link(thread, linked, "last");
+}
+
+static void raising_link(eventlet_thread *thread, void *word) {
+    (void)thread;
+    note(word);
+    eventlet_raise(EIO);
+}
+
+static void links(void) {
+    eventlet_hub_exceptions(0);
+    eventlet_thread *thread = eventlet_spawn(noted, "run");
+    eventlet_link(thread, links_more, "1");
+    eventlet_link(thread, raising_link, "2");
+    eventlet_link(thread, linked, "3");
+    eventlet_link(thread, linked, "gone");
+    check(eventlet_unlink(thread, linked, "gone") == 1 || !"the same literal");
+    check(eventlet_unlink(thread, linked, N(1)) == 0);
+    check(eventlet_wait(thread, NULL) == 0);
+    eventlet_sleep(0);
+    traced("run 1 2 3 last");
+    eventlet_link(thread, linked, "at once");
+    traced("at once");
+    fails(eventlet_link(NULL, linked, NULL), EINVAL);
+    fails(eventlet_link(thread, NULL, NULL), EINVAL);
+    eventlet_release(thread);
+    check(eventlet_dead(NULL) == 0);
+    eventlet_release(NULL);
+}
+
+static void *itself(void *arg) {
+    return eventlet_getcurrent() == *(eventlet_thread **)arg ? N(1) : NULL;
+}
+
+static void current(void) {
+    eventlet_thread *thread, *mine = eventlet_getcurrent();
+    check(mine && mine == eventlet_getcurrent() && !eventlet_dead(mine));
+    thread = eventlet_spawn(itself, &thread);
+    void *result = NULL;
+    check(eventlet_wait(thread, &result) == 0 && result == N(1));
+    eventlet_release(thread);
+}
+
+static void *counts(void *arg) {
+    for (int i = 0; i < 100; i++) {
+        ++*(long *)arg;
+        eventlet_sleep(0);
+    }
+    return NULL;
+}
+
+static void many(void) {
+    long count = 0;
+    for (int i = 0; i < 1000; i++) check(eventlet_spawn_n(counts, &count) == 0);
+    while (count < 100000) eventlet_sleep(0.001);
+    eventlet_thread *all[1000];
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 1000; i++) check(all[i] = eventlet_spawn(same, N(i)));
+        for (int i = 0; i < 1000; i++) check(ended(all[i]) == 0);
+    }
+}
+
+/* Nobody takes the hub from a thread that does not wait. */
+static volatile int others;
+static void *other(void *arg) {
+    others++;
+    return arg;
+}
+
+static void *hogs(void *arg) {
+    eventlet_spawn_n(other, NULL);
+    struct timespec end = from_now(CLOCK_MONOTONIC, 60), now;
+    do clock_gettime(CLOCK_MONOTONIC, &now);
+    while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
+    check(others == 0);
+    return arg;
+}
+
+static void cooperative(void) {
+    check(ended(eventlet_spawn(hogs, NULL)) == 0);
+    eventlet_sleep(0);
+    check(others == 1);
+}
+
+static void *forks(void *arg) {
+    pid_t child = fork();
+    if (child == 0) {
+        void *result;
+        check(eventlet_wait(eventlet_spawn(same, N(3)), &result) == 0 && result == N(3));
+        _exit(4);
+    }
+    int status;
+    check(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 4);
+    return arg;
+}
+
+static void forked(void) {
+    eventlet_thread *other = eventlet_spawn(sleeps, N(2));
+    check(ended(eventlet_spawn(forks, NULL)) == 0);
+    forks(NULL);
+    check(ended(other) == 0);
+}
+
+int main(int argc, char **argv) {
+    struct test tests[] = {CASE(order), CASE(waiters), CASE(after), CASE(cancelled), CASE(killed), CASE(links), CASE(current),
+                           CASE(many), CASE(cooperative), CASE(forked)};
+    return RUN(argc, argv, tests);
+}
