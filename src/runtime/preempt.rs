@@ -27,13 +27,13 @@ use super::hub::hub;
 
 /// The reserved signal: SIGSTKFLT, which Linux never sends and no program uses.
 pub const SIGNAL: c_int = libc::SIGSTKFLT;
-/// Nanoseconds between two looks, and so the least slice that is cut; and between looks at a thread that spins: one
+/// Nanoseconds between two looks: a slice is cut after one to two of them, 10 ms at most. And between looks at a thread that spins: one
 /// that was cut again within [`NEAR`] bytes of where it was cut before waits for the others, not for the clock.
-const TICK: i64 = 10_000_000;
+const TICK: i64 = 5_000_000;
 const SPIN_TICK: i64 = 100_000;
 const NEAR: usize = 64;
 /// Looks at an idle hub before the helper goes to sleep.
-const PATIENCE: u32 = 10;
+const PATIENCE: u32 = 20;
 
 static SLICE: AtomicU64 = AtomicU64::new(0);
 static IDLE: AtomicBool = AtomicBool::new(true);
