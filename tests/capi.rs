@@ -56,6 +56,8 @@ cases!(queue, "queue.c": orders, bounded, fair, not_lost, channel, joined, delet
 cases!(pool, "pool.c": bounded, slots, empty, mapped, piled);
 cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, many, cooperative, forked);
 
+cases!(cpp, "unwind.cpp": unwound);
+
 #[test]
 fn uncaught_codes_are_reported_but_exit_is_not() {
     for form in FORMS {
