@@ -51,7 +51,7 @@ static void *child(void *arg) {
     sigset_t set = set_of(SIGUSR2, 0);
     zero(pthread_sigmask(SIG_BLOCK, &set, NULL));
     must(sem_post(&ready));
-    breathe();
+    down(&go);
     printf("kept %d %d\n", blocked(SIGUSR1), blocked(SIGUSR2));
     join(spawn(grandchild, NULL));
     set = set_of(SIGUSR1, SIGUSR2);
@@ -61,11 +61,12 @@ static void *child(void *arg) {
 }
 static void masks(void) {
     sigset_t set = set_of(SIGUSR1, 0), all, now;
-    must(sem_init(&ready, 0, 0));
+    must(sem_init(&ready, 0, 0)), must(sem_init(&go, 0, 0));
     zero(pthread_sigmask(SIG_BLOCK, &set, NULL));
     pthread_t thread = spawn(child, NULL);
     down(&ready);
     printf("main %d %d\n", blocked(SIGUSR1), blocked(SIGUSR2));
+    must(sem_post(&go));
     join(thread);
     printf("main %d %d\n", blocked(SIGUSR1), blocked(SIGUSR2));
     sigfillset(&all);

@@ -57,6 +57,7 @@ static void locked_memory(void) {
     zero(pthread_attr_setstacksize(&attr, 64 << 10));
     for (intptr_t i = 0; i < 20; i++) zero(pthread_create(&threads[i], &attr, through_gate, (void *)i));
     long sum = 0;
+    breathe();
     send_all(gate[1], "xxxxxxxxxxxxxxxxxxxx", 20);
     for (int i = 0; i < 20; i++) sum += (intptr_t)join(threads[i]);
     printf("sum %ld\n", sum);
