@@ -16,6 +16,28 @@ macro_rules! programs {
 
 programs!(fin_with_data, fd_in_data, eight_accept, shared_listener, dup_outlives, rcvlowat, two_readers);
 
+/// A kernel without RWF_NOWAIT on pipes (4), without cheap guards (8), without io_uring (16): see
+/// src/kernel/options.rs.
+#[test]
+fn an_older_kernel() {
+    let programs = [
+        ("big_write.c", "pipe_write"),
+        ("big_write.c", "atomic"),
+        ("broken_pipe.c", "pipe_closes"),
+        ("join.c", "chain"),
+        ("modes.c", "nonblocking"),
+        ("multiplex.c", "poll_state"),
+        ("recv_flags.c", "peek"),
+        ("signals.c", "restarted"),
+    ];
+    for (source, case) in programs {
+        Program::of(source).arg(case).env("EVENTLET_FAULT", "28").green();
+    }
+    for source in ["dup_outlives.c", "eight_accept.c", "two_readers.c"] {
+        Program::of(source).env("EVENTLET_FAULT", "28").green();
+    }
+}
+
 mod out_of_band {
     use super::common;
     cases!("out_of_band.c": plain, marked);
