@@ -178,11 +178,11 @@ fn case(source: &str, name: &str) -> Program {
 }
 
 /// Whether the case ends otherwise under a mutant than under the library.
-fn bites(whole: Program, library: Option<PathBuf>, fault: u64) -> bool {
-    let mutant = whole.clone().limit(LIMIT).env("EVENTLET_FAULT", fault.to_string());
+fn bites(program: Program, library: Option<PathBuf>, fault: u64) -> bool {
+    let whole = program.preloaded();
+    assert!(whole.status.success() && whole.stats().green(), "{program:?} needs no mutant to fail\n{whole}");
+    let mutant = program.limit(LIMIT).env("EVENTLET_FAULT", fault.to_string());
     let mutant = library.into_iter().fold(mutant, Program::under);
-    let whole = whole.preloaded();
-    assert!(whole.status.success() && whole.stats().green(), "{whole}");
     let ended = catch_unwind(AssertUnwindSafe(|| mutant.preloaded()));
     !ended.is_ok_and(|ended| ended.alike(&whole) && ended.stats().green())
 }

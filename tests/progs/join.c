@@ -155,14 +155,14 @@ static void names(void) {
     join(thread);
 }
 
-static void *end_at_once(void *arg) {
-    usleep(1);
+static void *end_soon(void *arg) {
+    breathe();
     return arg;
 }
 
 /* A loop of tries does not keep the thread from its end. */
 static void try_loop(void) {
-    pthread_t thread = spawn(end_at_once, "ended");
+    pthread_t thread = spawn(end_soon, "ended");
     void *result = NULL;
     while (pthread_tryjoin_np(thread, &result) == EBUSY) continue;
     puts(result);
