@@ -49,6 +49,7 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("ends.c", "main_exit", &["__libc_start_main", "pthread_exit"]),
     ("ends.c", "main_thrd_exit", &["thrd_exit"]),
     ("ends.c", "yielding", &["sched_yield"]),
+    ("forks.c", "ahead", &["__register_atfork"]),
     ("fortified.c", "jumps", &["__longjmp_chk"]),
     ("fortified.c", "waits", &["__read_chk", "__recv_chk", "__recvfrom_chk", "__poll_chk", "__ppoll_chk"]),
     ("futex.c", "private", &["syscall"]),

@@ -3,4 +3,4 @@
 #[macro_use]
 mod common;
 
-cases!("forks.c": from_main, from_thread, thread_ends, outlives, masks, vforks, spawns, waits, around, jumps);
+cases!("forks.c": from_main, from_thread, thread_ends, outlives, masks, vforks, spawns, waits, around, jumps, ahead);

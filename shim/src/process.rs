@@ -1,7 +1,10 @@
-//! Group os: processes. `fork` itself needs no row: libc calls what the constructor registered.
+//! Group os: processes. `fork` itself needs no row: libc calls what we registered, and calls it first in the child. Else
+//! what another library unlocks there (jemalloc, whose handlers are older than our constructor) would find the parent's
+//! waiters and make way for them.
 
-use core::ffi::{c_char, c_int};
+use core::ffi::{c_char, c_int, c_void};
 use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use eventlet_core::blocking::process;
 use eventlet_core::runtime::fork;
@@ -10,7 +13,27 @@ use libc::{id_t, idtype_t, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t,
 use crate::errno;
 use crate::interpose::rows;
 
+/// A function of pthread_atfork.
+type Handler = Option<unsafe extern "C" fn()>;
+
+static REGISTERED: AtomicBool = AtomicBool::new(false);
+
+/// Registers what a fork child does first, before anybody else registers anything.
+pub fn watch_forks() {
+    if !REGISTERED.swap(true, Ordering::Relaxed) {
+        let child: unsafe extern "C" fn() = fork::child;
+        // SAFETY: the function is for the child of a fork, whoever forks; this library is never unloaded.
+        unsafe { rows::__register_atfork::real()(None, None, Some(child), ptr::null_mut()) };
+    }
+}
+
 rows! { Os;
+    #[unchecked = "not declared"]
+    fn __register_atfork(prepare: Handler, parent: Handler, child: Handler, object: *mut c_void) -> c_int {
+        watch_forks();
+        real()(prepare, parent, child, object)
+    }
+
     #[optional] #[unchecked = "not declared"]
     fn _Fork() -> pid_t {
         let child = real()();

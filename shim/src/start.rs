@@ -16,11 +16,11 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use eventlet_core::blocking::create;
 use eventlet_core::kernel::{fs, log, options, real, stats};
 use eventlet_core::runtime::entry::{self, Main};
-use eventlet_core::runtime::{fork, hub, raise, spawn, this};
+use eventlet_core::runtime::{hub, raise, spawn, this};
 
 use crate::interpose::{next, rows};
-use crate::table;
 use crate::{capi, deep, foreign};
+use crate::{process, table};
 
 #[ctor::ctor(unsafe, naked)]
 fn start() {
@@ -37,8 +37,7 @@ fn start() {
         Ok(functions) => {
             real::install(functions);
             fs::init();
-            // SAFETY: the function is for the child of a fork, whoever forks.
-            unsafe { libc::pthread_atfork(None, None, Some(fork::child)) };
+            process::watch_forks();
             spawn::install_deepen(deepen);
             create::install_find(next(c"_dl_find_object"));
             table::patch(capi::load());

@@ -299,6 +299,31 @@ static void around(void) {
     printf("%d\n", handled == SIGUSR1);
 }
 
+/* Handlers that are older than any constructor: in the child nobody else runs, whatever they call. */
+static volatile int lets_others;
+static void let_others(void) {
+    if (lets_others) usleep(1000), sched_yield();
+}
+static void very_early(int argc, char **argv, char **env) { (void)argc, (void)argv, (void)env, pthread_atfork(NULL, NULL, let_others); }
+__attribute__((section(".preinit_array"), used)) static void (*const first_of_all)(int, char **, char **) = very_early;
+static void *stays(void *parent) {
+    for (lets_others = 1; lets_others; sched_yield())
+        if (getpid() != *(pid_t *)parent) _exit(9);
+    return NULL;
+}
+static void ahead(void) {
+    pid_t self = getpid();
+    pthread_t other = spawn(stays, &self);
+    while (!lets_others) breathe();
+    for (int i = 0; i < 5; i++) {
+        pid_t pid = must(fork());
+        if (!pid) _exit(3);
+        printf("%x\n", reap(pid));
+    }
+    lets_others = 0;
+    join(other);
+}
+
 /* Leaving waits by a jump out of a handler, as old time-outs do. */
 static sigjmp_buf back;
 static void jump(int signal) { siglongjmp(back, signal); }
@@ -330,6 +355,7 @@ static void jumps(void) {
 
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(from_main), CASE(from_thread), CASE(thread_ends), CASE(outlives), CASE(masks),
-                           CASE(vforks),    CASE(spawns),      CASE(around),      CASE(jumps), CASE(waits)};
+                           CASE(vforks),    CASE(spawns),      CASE(around),      CASE(jumps), CASE(waits),
+                           CASE(ahead)};
     return RUN(argc, argv, tests);
 }
