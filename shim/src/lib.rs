@@ -6,6 +6,7 @@ mod c11;
 mod capi;
 mod deep;
 mod errno;
+mod file;
 mod foreign;
 mod interpose;
 mod lock;

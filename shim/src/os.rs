@@ -2,7 +2,7 @@
 
 use core::ffi::{c_int, c_uint, c_ulong, c_void};
 
-use eventlet_core::blocking::{io, life};
+use eventlet_core::blocking::{io, life, offloaded};
 use eventlet_core::runtime::hub;
 use eventlet_core::syscall;
 use libc::iovec;
@@ -98,7 +98,10 @@ rows! { Os;
 
     #[unchecked = "variadic"] #[also(fcntl64, __fcntl)]
     fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
-        if green().is_some() && let Some(answer) = life::fcntl(fd, command, argument) {
+        if let Some(g) = green()
+            && let Some(answer) =
+                life::fcntl(fd, command, argument).or_else(|| offloaded::fcntl(g, fd, command, argument))
+        {
             return errno::from(answer);
         }
         let answer = real()(fd, command, argument);

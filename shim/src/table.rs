@@ -105,6 +105,7 @@ const PARTS: &[&[Row]] = &[
     crate::start::ROWS,
     crate::c11::ROWS,
     crate::deep::ROWS,
+    crate::file::ROWS,
     crate::lock::ROWS,
     crate::os::ROWS,
     crate::process::ROWS,

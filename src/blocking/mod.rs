@@ -10,6 +10,7 @@ pub mod kind;
 pub mod life;
 pub mod lock;
 pub mod nowait;
+pub mod offloaded;
 pub mod poll;
 pub mod process;
 pub mod sched;

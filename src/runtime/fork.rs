@@ -20,7 +20,7 @@ use crate::syscall;
 
 use super::green::{Green, this};
 use super::hub::{active, hub};
-use super::{cpu, descriptors, identity, inbox, parking, preempt, signals, spawn, uring};
+use super::{cpu, descriptors, identity, inbox, offload, parking, preempt, signals, spawn, uring};
 
 /// The value of a bypass while the thread's vfork child runs.
 pub const VFORK: usize = 2;
@@ -70,6 +70,7 @@ pub extern "C" fn child() {
     }
     descriptors::forked();
     uring::forked();
+    offload::forked();
     inbox::forked();
     parking::forked();
     preempt::forked();

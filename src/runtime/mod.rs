@@ -15,6 +15,7 @@ pub mod green;
 pub mod hub;
 pub mod identity;
 pub mod inbox;
+pub mod offload;
 pub mod overflow;
 pub mod parking;
 pub mod poller;

@@ -26,7 +26,7 @@ use crate::data::list::{List, Node};
 
 use super::green::{Green, Wait, Wake, this};
 use super::hub::{active, hand};
-use super::inbox;
+use super::{inbox, offload};
 
 const BUCKETS: usize = 1024;
 
@@ -175,6 +175,7 @@ pub fn leave(green: &Green) -> bool {
 
 /// Takes all nodes of `green`, which has left its wait by longjmp, out of the queues they are in.
 pub(super) fn abandon(green: &Green) {
+    offload::abandon(green);
     let list = green.node.list() as usize;
     let table = &raw const TABLE as usize;
     if (table..table + size_of_val(&TABLE)).contains(&list) {

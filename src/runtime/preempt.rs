@@ -24,6 +24,7 @@ use crate::syscall;
 
 use super::green::this;
 use super::hub::hub;
+use super::offload;
 
 /// The reserved signal: SIGSTKFLT, which Linux never sends and no program uses.
 pub const SIGNAL: c_int = libc::SIGSTKFLT;
@@ -97,9 +98,9 @@ fn switchable(pc: usize) -> bool {
 }
 
 extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
-    // On a foreign thread, or while the loop itself runs on some thread's %fs: nothing to do.
-    let Some(green) = this() else { return };
+    let Some(green) = this() else { return offload::on_signal(context) };
     let hub = hub();
+    // While the loop itself runs on some thread's %fs: nothing to do.
     if !hub.running().is_some_and(|running| core::ptr::eq(running, green)) || green.in_bypass() {
         return;
     }
@@ -120,7 +121,8 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
     }
 }
 
-fn install_handler() -> Result<()> {
+/// Installs the handler of [`SIGNAL`]. Again and again, if need be.
+pub(super) fn install_handler() -> Result<()> {
     let action = Action {
         handler: on_signal as *const () as usize,
         flags: (libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_NODEFER) as usize,

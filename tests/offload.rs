@@ -1,0 +1,8 @@
+//! Waits without a pollable form: file locks, System V queues and semaphores, FIFOs.
+
+#[macro_use]
+mod common;
+
+cases!("offload.c": flocked, ofd, posix, lockfed, fifo_reader, fifo_writer, fifo_stream, received, sent, removed, semaphore,
+    many, interrupted, restarted, cancelled, jumped, forked, timed, fifo_openat, fifo_creat, fifo_open_2,
+    fifo_open64_2, fifo_openat_2, fifo_openat64_2);
