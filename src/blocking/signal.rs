@@ -12,7 +12,7 @@ use crate::data::Deadline;
 use crate::kernel::signal::{self, Action, bit};
 use crate::kernel::{Errno, Result};
 use crate::runtime::signals::{self, action};
-use crate::runtime::{Green, Wait, Wake};
+use crate::runtime::{Green, Wait, Wake, hub, this};
 use crate::syscall;
 
 /// What SIG_ERR is.
@@ -37,7 +37,16 @@ pub unsafe fn action(sig: c_int, new: *const libc::sigaction, old: *mut libc::si
         old.sa_mask = unsafe { core::mem::zeroed() };
         set_word(&mut old.sa_mask, before.mask);
     }
+    make_way();
     Ok(())
+}
+
+/// A loop of calls that never wait is mostly met by preemption inside them, where it cannot switch: they make up for it at
+/// their end, while the caller holds what it held around the call and no more (Python's `raise_signal` lets its lock go).
+fn make_way() {
+    if let Some(g) = this().filter(|g| !g.in_bypass()) {
+        hub().make_up(g);
+    }
 }
 
 /// `signal` as BSD has it; the handler before.
@@ -102,7 +111,9 @@ fn install(sig: c_int, handler: usize, flags: c_int, mask: u64) -> Result<usize>
         return Err(Errno(libc::EINVAL));
     }
     let new = Action { handler, flags: flags as usize | signal::RESTORER, mask, restorer: 0 };
-    action::set(sig, &new).map(|old| old.handler)
+    let old = action::set(sig, &new)?;
+    make_way();
+    Ok(old.handler)
 }
 
 fn set_of(sig: c_int) -> Result<u64> {
@@ -128,6 +139,7 @@ pub unsafe fn mask(g: &Green, how: c_int, set: *const sigset_t, old: *mut sigset
     if set.is_some() {
         signals::set_mask(g, after);
     }
+    make_way();
     Ok(())
 }
 
@@ -164,7 +176,9 @@ pub unsafe fn pending(g: &Green, set: *mut sigset_t) -> Result<()> {
 
 /// `pthread_kill` to a green thread; from its own handlers it is the real one's matter.
 pub fn kill(target: &Green, sig: c_int) -> Result<()> {
-    signals::send(target, sig, &signal::info(sig, libc::SI_TKILL))
+    signals::send(target, sig, &signal::info(sig, libc::SI_TKILL))?;
+    make_way();
+    Ok(())
 }
 
 /// The green thread whose tid is `thread`, if `process` is this one (for `tgkill`).
