@@ -14,6 +14,7 @@ pub mod later;
 mod mutant;
 pub mod python;
 mod run;
+pub mod server;
 pub mod table;
 
 use std::ffi::{OsStr, OsString};

@@ -264,8 +264,19 @@ impl Running {
         }
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.turn(Duration::ZERO);
+        self.status.is_some()
+    }
+
+    /// The processes of its group.
+    pub fn members(&self) -> Vec<u32> {
+        members(self.pid())
+    }
+
     /// What it printed so far and what its threads do.
-    fn report(&self) -> String {
+    pub fn report(&self) -> String {
         let (out, err) = (String::from_utf8_lossy(&self.out), String::from_utf8_lossy(&self.err));
         let mut report = format!("-- stdout\n{out}\n-- stderr\n{err}\n-- threads (comm, wchan, syscall)\n");
         for process in members(self.pid()) {
