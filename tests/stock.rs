@@ -60,34 +60,6 @@ fn sort() {
 }
 
 #[test]
-fn curl() {
-    let folder = scratch("curl");
-    fs::write(folder.join("file"), "x".repeat(300_000)).expect("a file");
-    let server = Program::new("/usr/bin/python3").arg("-u").arg("-m").arg("http.server").arg("0");
-    let mut server = server.arg("--bind").arg("127.0.0.1").arg("--directory").arg(&folder).start(false);
-    let line = server.line();
-    let port = line.split(' ').nth(5).unwrap_or_else(|| panic!("no port: {line}"));
-    // By name too: its resolver has a thread.
-    for host in ["127.0.0.1", "localhost"] {
-        let fetch = |path: &str| Program::new("curl").arg("-sS4").arg(format!("http://{host}:{port}/{path}"));
-        assert_eq!(succeeds(fetch("file")).stdout.len(), 300_000);
-        let missing = fetch("missing").arg("-w%{http_code}").arg("-o/dev/null");
-        assert_eq!(
-            succeeds(
-                missing
-                    .arg("--next")
-                    .arg("-sSI")
-                    .arg(format!("http://{host}:{port}/file"))
-                    .arg("-o/dev/null")
-            )
-            .text(),
-            "404"
-        );
-    }
-    fs::remove_dir_all(folder).expect("our own directory");
-}
-
-#[test]
 fn pipelines() {
     let script = r#"
         set -o pipefail
@@ -190,16 +162,6 @@ fn java() {
 fn node() {
     let outcome = Program::new("node").arg(progs().join("stock/worker.js")).same();
     assert_eq!(outcome.status.code(), Some(6), "{outcome}");
-}
-
-#[test]
-fn ruby_threads() {
-    Program::new("ruby").arg(progs().join("stock/threads.rb")).green();
-}
-
-#[test]
-fn perl_threads() {
-    Program::new("perl").arg(progs().join("stock/threads.pl")).green();
 }
 
 #[test]
