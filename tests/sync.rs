@@ -15,7 +15,8 @@ mod lock_kinds {
 
 mod foreign {
     use super::common;
-    cases!("foreign.c": mutexes, conditions, semaphores, rwlocks, barriers, futexes, onces, families, given_up_inside);
+    cases!("foreign.c": mutexes, conditions, semaphores, rwlocks, barriers, futexes, onces, families, given_up_inside,
+        owners);
 }
 
 mod cond {
@@ -83,5 +84,6 @@ mod ends {
 
 mod futex {
     use super::common;
-    cases!("futex.c": private, shared, bitset, timed_out, counted);
+    cases!("futex.c": private, shared, bitset, timed_out, counted, owners, owned_by_another, requeued,
+        any_of_three);
 }

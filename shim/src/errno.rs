@@ -57,6 +57,7 @@ pub fn set(errno: Errno) {
 /// through this function and its callers, which hold nothing that has a destructor.
 fn acted(errno: Errno) -> c_int {
     if errno == Errno::CANCELLED {
+        this().inspect(|g| g.hears());
         if this().is_some_and(raise::take) {
             raise::unwind();
         }

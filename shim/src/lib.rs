@@ -12,6 +12,7 @@ mod interpose;
 mod lock;
 mod os;
 mod process;
+mod raw;
 mod sched;
 mod select;
 mod signal;

@@ -75,6 +75,6 @@ rows! { Os;
 
     #[deep]
     fn waitid(kind: idtype_t, id: id_t, info: *mut siginfo_t, options: c_int) -> c_int {
-        |g| errno::from(process::waitid(g, kind, id, info, options))
+        |g| errno::from(process::waitid(g, kind, id, info, options, ptr::null_mut()))
     } else SYS_waitid
 }

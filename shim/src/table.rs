@@ -109,6 +109,7 @@ const PARTS: &[&[Row]] = &[
     crate::lock::ROWS,
     crate::os::ROWS,
     crate::process::ROWS,
+    crate::raw::ROWS,
     crate::signal::ROWS,
     crate::vfork::ROWS,
     crate::sched::ROWS,

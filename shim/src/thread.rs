@@ -1,11 +1,10 @@
 //! Group thread: threads by their `pthread_t`, what they yield and how they are called.
 
-use core::ffi::{c_char, c_int, c_long, c_ulong, c_void};
+use core::ffi::{c_char, c_int, c_ulong, c_void};
 
-use eventlet_core::blocking::lock::{Until, check_clock, futex};
-use eventlet_core::blocking::{create, signal, thread};
+use eventlet_core::blocking::lock::{Until, check_clock};
+use eventlet_core::blocking::{create, thread};
 use eventlet_core::kernel::Result;
-use eventlet_core::kernel::syscall::{check, raw6};
 use eventlet_core::runtime::{Green, cancel, hub, spawn, this};
 use libc::{CLOCK_REALTIME, clockid_t, pthread_attr_t, pthread_t, size_t, timespec};
 
@@ -153,18 +152,4 @@ rows! { Thread;
     fn pthread_yield() -> c_int { super::sched_yield::body() }
 
     fn gettid() -> libc::pid_t { this().map_or_else(|| real()(), |g| g.tid.get()) }
-
-    /// Raw for everybody but for what belongs to threads: it also works before the constructor has run.
-    #[unchecked = "variadic"]
-    fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
-        errno::from(match number {
-            libc::SYS_futex => futex::futex(green(), &futex::Call([a, b, c, d, e, f])),
-            libc::SYS_gettid => Ok(super::gettid::body() as usize),
-            libc::SYS_tgkill => match this().and_then(|_| signal::thread(a as c_int, b as c_int)) {
-                Some(target) => signal::kill(target, c as c_int).map(|()| 0),
-                None => check(raw6(number, a, b, c, d, e, f)),
-            },
-            _ => check(raw6(number, a, b, c, d, e, f)),
-        })
-    }
 }

@@ -217,6 +217,25 @@ pub unsafe fn semtimedop(
     }
 }
 
+/// `syscall(SYS_futex_waitv)`. Whoever wakes looks into the kernel too, so the thread that waits there is found.
+pub unsafe fn futex_waitv(g: &'static Green, arguments: [usize; 6]) -> Result<usize> {
+    let call = Call {
+        name: "futex_waitv",
+        restarts: true,
+        cancellable: false,
+        number: libc::SYS_futex_waitv,
+        arguments,
+    };
+    let [waiters, count, flags, ..] = arguments;
+    let past = timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the system call's contract.
+    unsafe {
+        try_then_wait(g, &call, Errno(libc::ETIMEDOUT), || {
+            syscall!(libc::SYS_futex_waitv, waiters, count, flags, &past, libc::CLOCK_MONOTONIC)
+        })
+    }
+}
+
 /// `tcdrain`.
 pub fn tcdrain(g: &'static Green, fd: c_int) -> Result<()> {
     const DRAIN: c_int = 1;

@@ -32,13 +32,14 @@ pub unsafe fn wait4(
     .map(|taken| taken.unwrap_or(0))
 }
 
-/// `waitid`.
+/// `waitid`, which the kernel gives a `usage` too.
 pub unsafe fn waitid(
     g: &Green,
     kind: idtype_t,
     id: id_t,
     info: *mut siginfo_t,
     options: c_int,
+    usage: *mut rusage,
 ) -> Result<()> {
     let child = match kind {
         libc::P_PID => Some(Child::Id(id as pid_t)),
@@ -51,7 +52,7 @@ pub unsafe fn waitid(
     wait(g, child, options, || {
         // SAFETY: the C function's contract; a siginfo without a child has a pid of 0.
         unsafe {
-            syscall!(libc::SYS_waitid, kind, id, place, options | libc::WNOHANG, 0)?;
+            syscall!(libc::SYS_waitid, kind, id, place, options | libc::WNOHANG, usage)?;
             Ok(((*place).si_pid() != 0).then_some(()))
         }
     })

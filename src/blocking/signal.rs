@@ -20,13 +20,28 @@ const ERROR: usize = usize::MAX;
 /// glibc's own signals, which it takes out of every mask.
 const INTERNAL: u64 = bit(32) | bit(33);
 
-/// `sigaction`. For every thread, once the library is active.
-pub unsafe fn action(sig: c_int, new: *const libc::sigaction, old: *mut libc::sigaction) -> Result<()> {
-    // SAFETY: the C function's contract.
+/// `syscall(SYS_rt_sigaction)`. For every thread, once the library is active.
+pub unsafe fn raw_action(sig: c_int, new: *const Action, old: *mut Action) -> Result<()> {
+    // SAFETY: the system call's contract; both may be the same.
     let before = match unsafe { new.as_ref() } {
         None => action::seen(sig)?,
-        Some(new) => action::set(sig, &from_c(new))?,
+        Some(new) => action::set(sig, new)?,
     };
+    if !old.is_null() {
+        // SAFETY: as above.
+        unsafe { old.write(before) };
+    }
+    Ok(())
+}
+
+/// `sigaction`. For every thread, once the library is active.
+pub unsafe fn action(sig: c_int, new: *const libc::sigaction, old: *mut libc::sigaction) -> Result<()> {
+    let mut before = Action::default();
+    // SAFETY: the C function's contract.
+    unsafe {
+        let new = new.as_ref().map(from_c);
+        raw_action(sig, new.as_ref().map_or(core::ptr::null(), core::ptr::from_ref), &mut before)?;
+    }
     // SAFETY: as above.
     if let Some(old) = unsafe { old.as_mut() } {
         old.sa_sigaction = before.handler;
@@ -181,6 +196,11 @@ pub fn kill(target: &Green, sig: c_int) -> Result<()> {
     Ok(())
 }
 
+/// `rt_tgsigqueueinfo`.
+pub fn send(target: &Green, sig: c_int, info: &libc::siginfo_t) -> Result<()> {
+    signals::send(target, sig, info)
+}
+
 /// The green thread whose tid is `thread`, if `process` is this one (for `tgkill`).
 pub fn thread(process: c_int, thread: c_int) -> Option<&'static Green> {
     // SAFETY: getpid takes nothing.
@@ -226,8 +246,27 @@ pub fn pause_with(g: &Green, mask: u64) -> Result<()> {
     answer
 }
 
-/// `sigtimedwait`, `sigwaitinfo` (no `timeout`): the signal.
+/// `sigtimedwait`, `sigwaitinfo` (no `timeout`): the signal. glibc hides from the program that a thread was meant.
 pub unsafe fn wait(
+    g: &Green,
+    set: *const sigset_t,
+    info: *mut libc::siginfo_t,
+    timeout: *const timespec,
+) -> Result<c_int> {
+    // SAFETY: the C function's contract.
+    unsafe {
+        let sig = wait_unchanged(g, set, info, timeout)?;
+        if let Some(info) = info.as_mut()
+            && info.si_code == libc::SI_TKILL
+        {
+            info.si_code = libc::SI_USER;
+        }
+        Ok(sig)
+    }
+}
+
+/// `syscall(SYS_rt_sigtimedwait)`.
+pub unsafe fn wait_unchanged(
     g: &Green,
     set: *const sigset_t,
     info: *mut libc::siginfo_t,
@@ -239,12 +278,8 @@ pub unsafe fn wait(
         None => Deadline::NEVER,
         Some(time) => Deadline::after(duration(time)?),
     };
-    let (sig, mut taken) = signals::wait(g, word(set) & !INTERNAL, deadline)?;
+    let (sig, taken) = signals::wait(g, word(set) & !INTERNAL, deadline)?;
     if !info.is_null() {
-        if taken.si_code == libc::SI_TKILL {
-            // As glibc.
-            taken.si_code = libc::SI_USER;
-        }
         // SAFETY: the C function's contract.
         unsafe { info.write(taken) };
     }

@@ -32,7 +32,8 @@ pub fn note(target: &Green) {
 /// Whether `green`, which was asked, acts at its next cancellation point.
 #[cold]
 pub(super) fn is_due(green: &Green) -> bool {
-    identity::is_cancelled(green.tcb())
+    let tcb = green.tcb();
+    identity::is_cancelled(tcb) && (!green.deaf.get() || identity::cancels_at_once(tcb))
 }
 
 /// `green`, which was asked, has its turn: acts if its type is asynchronous.

@@ -164,10 +164,15 @@ pub fn refreshed(entry: &Entry) {
     entry.epoch.set(EPOCH.load(Ordering::Relaxed));
 }
 
+/// Whether other numbers may stand for what `entry` stands for: they may be known where this one is not.
+fn may_be_shared(entry: &Entry) -> bool {
+    entry.has(flag::SHARED) || entry.kind() == Kind::Unknown
+}
+
 /// The mode of `fd` was changed by a green thread.
 pub fn mode_changed(fd: i32) {
     let entry = TABLE.get(fd);
-    if entry.has(flag::SHARED) {
+    if may_be_shared(entry) {
         mode_changed_elsewhere();
     } else {
         entry.epoch.set(0);
@@ -182,7 +187,7 @@ pub fn mode_changed_elsewhere() {
 /// Sets `flags`, which call for more care, at `fd` and at whatever may share its description.
 pub fn beware(fd: i32, flags: u16) {
     let entry = TABLE.get(fd);
-    if !entry.has(flag::SHARED) {
+    if !may_be_shared(entry) {
         entry.set(flags);
         return;
     }

@@ -160,6 +160,8 @@ pub struct Green {
     pub nodes: UnsafeCell<Vec<Node<Green>>>,
     /// Cancellation was asked for. Whether it may be acted on, glibc's word in the TCB says.
     pub(super) cancelled: Cell<bool>,
+    /// What it calls is no cancellation point now, whatever it calls.
+    pub(super) deaf: Cell<bool>,
     /// What is raised in it.
     pub raise: Raise,
     /// Who joins it.
@@ -226,6 +228,7 @@ impl Green {
             overdue: Cell::new((0, 0)),
             nodes: UnsafeCell::new(Vec::new()),
             cancelled: Cell::new(false),
+            deaf: Cell::new(false),
             raise: Raise::new(),
             joiner: Cell::new(Joiner::None),
             ended: AtomicU32::new(0),
@@ -267,6 +270,7 @@ impl Green {
         self.ended.store(0, Ordering::Relaxed);
         self.inboxed.store(false, Ordering::Relaxed);
         self.cancelled.set(false);
+        self.deaf.set(false);
         self.awaited.set(0);
     }
 
@@ -363,6 +367,20 @@ impl Green {
     #[inline(always)]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.get() && cancel::is_due(self)
+    }
+
+    /// Runs `call`, in which deferred cancellation waits. Not in a handler.
+    #[inline(always)]
+    pub fn uncancelled<T>(&self, call: impl FnOnce() -> T) -> T {
+        self.deaf.set(true);
+        let answer = call();
+        self.deaf.set(false);
+        answer
+    }
+
+    /// `call` of [`Green::uncancelled`] is left by unwinding or longjmp.
+    pub fn hears(&self) {
+        self.deaf.set(false);
     }
 
     /// Whether it is in the hub or in a signal handler, where nothing may park.

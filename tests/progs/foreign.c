@@ -170,6 +170,26 @@ static void futexes(void) {
     printf("%ld\n", count);
 }
 
+/* A word with an owner. */
+static uint32_t owned;
+
+static void *owned_add(void *arg) {
+    for (int i = 0; i < 100; i++) {
+        uint32_t free = 0, mine = gettid();
+        if (!__atomic_compare_exchange_n(&owned, &free, mine, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) must(syscall(SYS_futex, &owned, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0));
+        long before = count;
+        if (i % 8 == 0) sched_yield();
+        count = before + 1;
+        if (!__atomic_compare_exchange_n(&owned, &mine, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) must(syscall(SYS_futex, &owned, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0));
+    }
+    return arg;
+}
+
+static void owners(void) {
+    by_both(owned_add);
+    printf("%ld\n", count);
+}
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void initialise(void) {
@@ -247,6 +267,6 @@ static void given_up_inside(void) {
 
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(mutexes),  CASE(conditions), CASE(semaphores), CASE(rwlocks),  CASE(barriers),
-                           CASE(futexes),  CASE(onces),      CASE(families),   CASE(given_up_inside)};
+                           CASE(futexes),  CASE(onces),      CASE(families),   CASE(given_up_inside), CASE(owners)};
     return RUN(argc, argv, tests);
 }

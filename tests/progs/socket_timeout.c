@@ -50,7 +50,13 @@ static void *sending(void *arg) {
     return arg;
 }
 
-/* A dup shares the timeout. */
+static void *write_later(void *fd) {
+    breathe();
+    send_all((intptr_t)fd, "x", 1);
+    return NULL;
+}
+
+/* A dup shares the timeout, by whichever number it is set, and where the other has waited before. */
 static void *sharing(void *arg) {
     int ends[2];
     char byte;
@@ -58,6 +64,12 @@ static void *sharing(void *arg) {
     int copy = must(dup(ends[0]));
     set(copy, SO_RCVTIMEO, 20000);
     show(read(ends[0], &byte, 1));
+    set(copy, SO_RCVTIMEO, 0);
+    pthread_t writer = spawn(write_later, (void *)(intptr_t)ends[1]);
+    show(read(copy, &byte, 1));
+    join(writer);
+    set(ends[0], SO_RCVTIMEO, 20000);
+    show(read(copy, &byte, 1));
     return arg;
 }
 

@@ -9,28 +9,28 @@
 //! many. So nobody can tell from outside when such a wait is over.
 //!
 //! Safety: the program vouches for its addresses, as to the kernel. Those that cannot be words go to the kernel, which
-//! answers for them. PI futexes and `futex_waitv` also go there: a green thread waits in them with the whole hub.
+//! answers for them.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::data::Deadline;
 use crate::kernel::syscall::{check, raw6};
 use crate::kernel::{Errno, Result, clock};
-use crate::runtime::{Green, Wait, Wake, parking};
+use crate::runtime::{Green, Wait, Wake, hub, parking};
 
-use super::{Patience, Until};
+use super::{Patience, Until, pi};
 
 /// How long a wait on a shared futex lasts at most.
 const SHARED_WAIT: u64 = 100_000_000;
 
-const ALL: u32 = libc::FUTEX_BITSET_MATCH_ANY as u32;
+pub(super) const ALL: u32 = libc::FUTEX_BITSET_MATCH_ANY as u32;
 
 /// The system call's arguments: `uaddr, op, val, timeout or val2, uaddr2, val3`.
 #[derive(Clone, Copy, Debug)]
 pub struct Call(pub [usize; 6]);
 
 impl Call {
-    fn kernel(&self) -> Result<usize> {
+    pub(super) fn kernel(&self) -> Result<usize> {
         let [a, b, c, d, e, f] = self.0;
         // SAFETY: the program's own system call.
         check(unsafe { raw6(libc::SYS_futex, a, b, c, d, e, f) })
@@ -85,6 +85,45 @@ pub unsafe fn futex(g: Option<&Green>, call: &Call) -> Result<usize> {
             requeue(call, value, value2, address2)
         }
         (libc::FUTEX_WAKE_OP, _) if !realtime => wake_op(call, value, value2, address2, value3 as u32),
+        // SAFETY: as above.
+        _ if hub::active() => unsafe { owned(g, word, call) },
+        _ => call.kernel(),
+    }
+}
+
+/// Those of words with an owner.
+unsafe fn owned(g: Option<&Green>, word: &AtomicU32, call: &Call) -> Result<usize> {
+    let [address, operation, value, fourth, address2, value3] = call.0;
+    let realtime = operation as i32 & libc::FUTEX_CLOCK_REALTIME != 0;
+    let private = operation & libc::FUTEX_PRIVATE_FLAG as usize;
+    let clock = if realtime { libc::CLOCK_REALTIME } else { libc::CLOCK_MONOTONIC };
+    // SAFETY: the program's timespec.
+    let until = |clock| unsafe { absolute(clock, fourth as *const libc::timespec) };
+    match operation as i32 & libc::FUTEX_CMD_MASK {
+        libc::FUTEX_LOCK_PI => pi::lock(g, word, call, until(libc::CLOCK_REALTIME)?),
+        pi::LOCK2 => pi::lock(g, word, call, until(clock)?),
+        libc::FUTEX_TRYLOCK_PI if !realtime && let Some(g) = g => pi::try_lock(g, word),
+        libc::FUTEX_UNLOCK_PI if !realtime => pi::unlock(word, call),
+        libc::FUTEX_WAIT_REQUEUE_PI if let Some(second) = self::word(address2) => {
+            let until = until(clock)?;
+            pi::wait_then_lock(g, second, call, until, || match g {
+                Some(g) => wait(g, word, value as u32, ALL, until, call.shared()),
+                None => {
+                    let flags = operation & !(libc::FUTEX_CMD_MASK as usize);
+                    let wait = libc::FUTEX_WAIT_BITSET as usize | flags;
+                    Call([address, wait, value, fourth, 0, ALL as usize]).kernel()
+                }
+            })
+        }
+        // All are woken; each then waits for the second word's owner.
+        libc::FUTEX_CMP_REQUEUE_PI if !realtime && value == 1 && fourth as i32 >= 0 => {
+            if word.load(Ordering::SeqCst) != value3 as u32 {
+                return Err(Errno(libc::EAGAIN));
+            }
+            let count = (fourth as u32).saturating_add(1).min(i32::MAX as u32);
+            let wake = libc::FUTEX_WAKE as usize | private;
+            self::wake(&Call([address, wake, 0, 0, 0, 0]), count, ALL)
+        }
         _ => call.kernel(),
     }
 }

@@ -15,6 +15,7 @@ pub mod futex;
 pub mod internal;
 pub mod mutex;
 pub mod once;
+pub mod pi;
 pub mod rwlock;
 pub mod sem;
 pub mod spin;

@@ -28,6 +28,7 @@ struct Entry {
     version: AtomicUsize,
     handler: AtomicUsize,
     flags: AtomicUsize,
+    restorer: AtomicUsize,
     mask: AtomicU64,
 }
 
@@ -36,6 +37,7 @@ static TABLE: [Entry; signal::LAST as usize + 1] = [const {
         version: AtomicUsize::new(0),
         handler: AtomicUsize::new(libc::SIG_DFL),
         flags: AtomicUsize::new(0),
+        restorer: AtomicUsize::new(0),
         mask: AtomicU64::new(0),
     }
 }; signal::LAST as usize + 1];
@@ -48,7 +50,7 @@ impl Entry {
                 handler: self.handler.load(Ordering::Relaxed),
                 flags: self.flags.load(Ordering::Relaxed),
                 mask: self.mask.load(Ordering::Relaxed),
-                restorer: 0,
+                restorer: self.restorer.load(Ordering::Relaxed),
             };
             fence(Ordering::Acquire);
             if version & 1 == 0 && self.version.load(Ordering::Relaxed) == version {
@@ -73,7 +75,7 @@ impl Entry {
             handler: self.handler.swap(action.handler, Ordering::Relaxed),
             flags: self.flags.swap(action.flags, Ordering::Relaxed),
             mask: self.mask.swap(action.mask, Ordering::Relaxed),
-            restorer: 0,
+            restorer: self.restorer.swap(action.restorer, Ordering::Relaxed),
         };
         let answer = install(before);
         self.version.store(version + 2, Ordering::Release);
@@ -163,5 +165,7 @@ fn as_wanted(kernel: Action, wanted: Action) -> Action {
     if kernel.handler != wrapper as *const () as usize {
         return kernel;
     }
-    Action { handler: wanted.handler, flags: kernel.flags & !OURS | wanted.flags & OURS, ..kernel }
+    let restorer = if wanted.restorer != 0 { wanted.restorer } else { kernel.restorer };
+    let flags = kernel.flags & !OURS | wanted.flags & OURS;
+    Action { handler: wanted.handler, flags, restorer, mask: kernel.mask }
 }

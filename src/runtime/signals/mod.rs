@@ -235,4 +235,5 @@ pub(super) fn handler_alive(green: &Green) -> bool {
 pub(super) fn handler_left(green: &Green) {
     mask::adopt(green, signal::mask());
     parking::abandon(green);
+    green.hears();
 }
