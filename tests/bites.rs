@@ -181,7 +181,15 @@ const OTHER_WAYS: &[(&str, &[&str])] = &[
     ("glibc's own calls sched_yield", &["pthread_yield"]),
     (
         "inside libc: tests/deep.rs needs them",
-        &["__close_nocancel", "__lll_lock_wait_private", "__lll_lock_wake_private"],
+        &[
+            "__close_nocancel",
+            "__close_nocancel_nostatus",
+            "__lll_lock_wait_private",
+            "__lll_lock_wake_private",
+            "__open_nocancel",
+            "__read_nocancel",
+            "__write_nocancel",
+        ],
     ),
 ];
 

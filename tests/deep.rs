@@ -12,7 +12,7 @@ mod stdio {
     use super::common;
 
     crate::cases!("deep_stdio.c": fgets_socket, fgets_pipe, line, scan, whole, one, wide, fill, contended, locked,
-        all_streams, cancelled, reopened, logged, denied);
+        all_streams, cancelled, reopened, logged, denied, quiet);
 }
 
 mod processes {

@@ -16,7 +16,9 @@ fn in_libc(name: &str) -> *const c_void {
     unsafe {
         let libc = libc::dlopen(c"libc.so.6".as_ptr(), libc::RTLD_NOW | libc::RTLD_NOLOAD);
         assert!(!libc.is_null());
-        libc::dlsym(libc, name.as_ptr())
+        let found = libc::dlsym(libc, name.as_ptr());
+        // What only old programs name.
+        if found.is_null() { libc::dlvsym(libc, name.as_ptr(), c"GLIBC_2.2.5".as_ptr()) } else { found }
     }
 }
 

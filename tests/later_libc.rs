@@ -38,7 +38,7 @@ programs! {
     exceptions: "exceptions.cpp" { rethrown, carried, thread_exit }
     locks: "mutex.c" { contended, recursive, timed }
     real_threads: "foreign.c" { mutexes, conditions, onces }
-    stdio: "deep_stdio.c" { fgets_socket, line, scan, wide, fill, contended, locked, all_streams, cancelled, reopened, logged }
+    stdio: "deep_stdio.c" { fgets_socket, line, scan, wide, fill, contended, locked, all_streams, cancelled, reopened, logged, quiet }
     children: "deep_process.c" { run_system, run_popen, run_pclose, many, children, masks }
     names: "deep_names.c" { addrinfo, families, hostbyname, query }
     streams: "deep_streams.cpp" { synced, file }

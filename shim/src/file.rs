@@ -6,7 +6,7 @@ use eventlet_core::blocking::offloaded;
 use eventlet_core::syscall;
 use libc::{mode_t, off_t, sembuf, size_t, timespec};
 
-use crate::deep::bare::cancellable;
+use crate::deep::bare::{cancellable, undisturbed};
 use crate::errno;
 use crate::interpose::rows;
 
@@ -23,6 +23,12 @@ rows! { Os;
     fn openat(directory: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
         |g| errno::from(offloaded::open(g, directory, path, flags, mode))
     } else SYS_openat
+
+    /// How libc opens files of its own, and a stream with `c` in its mode.
+    #[deep] #[optional] #[unchecked = "variadic"] #[also(__open64_nocancel)]
+    fn __open_nocancel(path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
+        |g| undisturbed(|| errno::from(offloaded::open(g, libc::AT_FDCWD, path, flags, mode)))
+    } else { errno::from(syscall!(libc::SYS_openat, libc::AT_FDCWD, path, flags, mode)) }
 
     #[unchecked = "not declared"]
     fn __open_2(path: *const c_char, flags: c_int) -> c_int {

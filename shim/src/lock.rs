@@ -17,6 +17,7 @@ use crate::errno;
 use crate::interpose::rows;
 
 rows! { Thread;
+    #[also(__pthread_mutex_init)]
     fn pthread_mutex_init(lock: *mut pthread_mutex_t, attributes: *const pthread_mutexattr_t) -> c_int {
         let answer = real()(lock, attributes);
         if answer == 0 {
@@ -54,8 +55,10 @@ rows! { Thread;
         code
     }
 
+    #[also(__pthread_mutex_lock)]
     fn pthread_mutex_lock(lock: *mut pthread_mutex_t) -> c_int { |g| errno::code(mutex::lock(g, lock.cast())) }
 
+    #[also(__pthread_mutex_trylock)]
     fn pthread_mutex_trylock(lock: *mut pthread_mutex_t) -> c_int {
         |g| errno::code(mutex::try_lock(g, lock.cast()))
     }
@@ -69,6 +72,7 @@ rows! { Thread;
         |g| errno::code(mutex::lock_until(g, lock.cast(), clock, time))
     }
 
+    #[also(__pthread_mutex_unlock)]
     fn pthread_mutex_unlock(lock: *mut pthread_mutex_t) -> c_int {
         if !hub::active() {
             return real()(lock);
@@ -98,10 +102,12 @@ rows! { Thread;
         real()(cond)
     }
 
+    #[also(__pthread_rwlock_rdlock)]
     fn pthread_rwlock_rdlock(lock: *mut pthread_rwlock_t) -> c_int {
         |g| errno::code(rwlock::lock(g, lock.cast(), Side::Read))
     }
 
+    #[also(__pthread_rwlock_tryrdlock)]
     fn pthread_rwlock_tryrdlock(lock: *mut pthread_rwlock_t) -> c_int {
         |g| errno::code(rwlock::try_lock(g, lock.cast(), Side::Read))
     }
@@ -116,10 +122,12 @@ rows! { Thread;
         |g| errno::code(rwlock::lock_until(g, lock.cast(), Side::Read, clock, time))
     }
 
+    #[also(__pthread_rwlock_wrlock)]
     fn pthread_rwlock_wrlock(lock: *mut pthread_rwlock_t) -> c_int {
         |g| errno::code(rwlock::lock(g, lock.cast(), Side::Write))
     }
 
+    #[also(__pthread_rwlock_trywrlock)]
     fn pthread_rwlock_trywrlock(lock: *mut pthread_rwlock_t) -> c_int {
         |g| errno::code(rwlock::try_lock(g, lock.cast(), Side::Write))
     }
@@ -134,6 +142,7 @@ rows! { Thread;
         |g| errno::code(rwlock::lock_until(g, lock.cast(), Side::Write, clock, time))
     }
 
+    #[also(__pthread_rwlock_unlock)]
     fn pthread_rwlock_unlock(lock: *mut pthread_rwlock_t) -> c_int {
         let answer = real()(lock);
         if answer == 0 {
@@ -165,7 +174,7 @@ rows! { Thread;
 
     fn pthread_spin_trylock(lock: *mut pthread_spinlock_t) -> c_int { |g| errno::code(spin::try_lock(g, lock)) }
 
-    #[unchecked = "not declared"]
+    #[unchecked = "not declared"] #[also(__pthread_once)]
     fn pthread_once(control: *mut c_int, initialiser: extern "C" fn()) -> c_int {
         if once::done(control) {
             return 0;

@@ -59,6 +59,26 @@ rows! { Os;
         }
     } else { bare::at_once(syscall!(libc::SYS_close, fd)) }
 
+    /// The same in glibc 2.43.
+    #[stateful] #[deep] #[optional] #[unchecked = "not declared"]
+    fn __close_nocancel_nostatus(fd: c_int) -> () {
+        match green() {
+            Some(_) => { let _ = life::close_quietly(fd); }
+            None => { let _ = life::close_elsewhere(fd, || real()(fd)); }
+        }
+    } else { let _ = syscall!(libc::SYS_close, fd); }
+
+    /// How a stream reads and writes that was opened with `c` in its mode.
+    #[deep] #[optional] #[unchecked = "not declared"]
+    fn __read_nocancel(fd: c_int, buf: *mut c_void, n: usize) -> isize {
+        |g| bare::undisturbed(|| errno::from(io::read(g, fd, buf, n)))
+    } else { errno::from(syscall!(libc::SYS_read, fd, buf, n)) }
+
+    #[deep] #[optional] #[unchecked = "not declared"]
+    fn __write_nocancel(fd: c_int, buf: *const c_void, n: usize) -> isize {
+        |g| bare::undisturbed(|| errno::from(io::write(g, fd, buf, n)))
+    } else { errno::from(syscall!(libc::SYS_write, fd, buf, n)) }
+
     /// Around our own descriptors, whoever calls.
     fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
         if !hub::active() { return real()(first, last, flags); }

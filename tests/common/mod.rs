@@ -10,6 +10,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 mod build;
+pub mod elf;
 pub mod later;
 mod mutant;
 pub mod python;

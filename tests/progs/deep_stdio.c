@@ -1,6 +1,7 @@
 /* stdio waits inside libc. What it waits for comes from another thread, so whoever waits must let that one run. */
 #include "prog.h"
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <wchar.h>
 
@@ -237,6 +238,35 @@ static void reopened(void) {
     check(fclose(stream) == 0);
 }
 
+/* Streams with `c` in their mode: libc opens, reads and writes them by functions of its own, which are no cancellation
+ * points. Each waits in fopen for the other one, too. */
+static char fifo[64];
+
+static void *put_quietly(void *arg) {
+    FILE *stream = fopen(fifo, "wc");
+    check(stream);
+    long total = 0;
+    breathe();
+    for (int i = 0; i < 20000; i++) total += fprintf(stream, "this is line %d\n", i);
+    check(fclose(stream) == 0);
+    return (void *)total;
+}
+
+static void quiet(void) {
+    snprintf(fifo, sizeof fifo, "/tmp/eventlet-quiet.%d", getpid());
+    must(mkfifo(fifo, 0600));
+    pthread_t thread = spawn(put_quietly, NULL);
+    FILE *stream = fopen(fifo, "rc");
+    check(stream);
+    char text[64];
+    long total = 0;
+    while (fgets(text, sizeof text, stream)) total += strlen(text);
+    check(fclose(stream) == 0);
+    check((long)join(thread) == total);
+    must(unlink(fifo));
+    printf("%ld bytes\n", total);
+}
+
 /* Memory may not become executable any more (systemd's MemoryDenyWriteExecute), if the kernel knows how. */
 static void denied(void) {
     enum { SET_MDWE = 65, REFUSE_EXEC_GAIN = 1 };
@@ -247,6 +277,7 @@ static void denied(void) {
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(fgets_socket), CASE(fgets_pipe), CASE(line),   CASE(scan),        CASE(whole),
                            CASE(one),          CASE(wide),       CASE(fill),   CASE(contended),   CASE(locked),
-                           CASE(all_streams),  CASE(cancelled),  CASE(reopened), CASE(logged),  CASE(denied)};
+                           CASE(all_streams),  CASE(cancelled),  CASE(reopened), CASE(logged),  CASE(denied),
+                           CASE(quiet)};
     return RUN(argc, argv, tests);
 }

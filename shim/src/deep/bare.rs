@@ -23,6 +23,7 @@ const INTERNAL: u64 = 0b11 << 31;
 
 unsafe extern "C" {
     fn pthread_setcanceltype(kind: c_int, old: *mut c_int) -> c_int;
+    fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
 }
 
 /// Runs `call`, which may wait; a cancellation point of foreign threads. In handlers and vfork children of a green thread
@@ -39,6 +40,19 @@ pub fn cancellable<T>(call: impl FnOnce() -> T) -> T {
     let answer = call();
     // SAFETY: as above.
     unsafe { pthread_setcanceltype(kind, &mut kind) };
+    answer
+}
+
+/// Runs `call`, which is no cancellation point here.
+#[inline(always)]
+pub fn undisturbed<T>(call: impl FnOnce() -> T) -> T {
+    const DISABLED: c_int = 1;
+    let mut state = 0;
+    // SAFETY: the calling thread's own state, which is put back.
+    unsafe { pthread_setcancelstate(DISABLED, &mut state) };
+    let answer = call();
+    // SAFETY: as above.
+    unsafe { pthread_setcancelstate(state, &mut state) };
     answer
 }
 
