@@ -59,6 +59,15 @@ pub unsafe fn set(tcb: usize) {
     }
 }
 
+/// The stack pointer.
+#[inline(always)]
+pub fn stack_pointer() -> usize {
+    let sp;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, rsp", out(reg) sp, options(nomem, nostack, preserves_flags)) };
+    sp
+}
+
 /// The running thread's own word: its green thread, or NULL on a foreign thread and while dormant.
 #[inline(always)]
 pub fn this() -> *const () {

@@ -13,12 +13,13 @@
 //!
 //! Safety: on the hub's kernel thread alone, but for the functions that say "any thread".
 
+use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use crate::data::fdtable::{self, FdTable, Kind, flag, gone};
 use crate::data::list::List;
 use crate::data::{Deadline, list::Node};
-use crate::kernel::{Errno, Result};
+use crate::kernel::{Errno, Result, cache};
 use crate::syscall;
 
 use super::green::{Green, Wait, Wake};
@@ -413,6 +414,18 @@ fn wake_first(list: &List<Green>) {
             list.remove(node);
             return;
         }
+    }
+}
+
+/// Asks for the entry of an event that comes soon.
+pub(super) fn prefetch(token: u64) {
+    cache::prefetch(ptr::from_ref(TABLE.get(token as u32 as i32)).addr(), 1);
+}
+
+/// Asks for whoever waits there, when [`prefetch`] has been answered.
+pub(super) fn prefetch_reader(token: u64) {
+    if let Some(node) = TABLE.get(token as u32 as i32).readers.front() {
+        Green::prefetch_of(node);
     }
 }
 

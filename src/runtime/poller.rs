@@ -140,10 +140,19 @@ impl Poller {
         }
     }
 
-    /// Hands out what the last [`Poller::wait`] brought.
-    pub(super) fn take(&self, mut sink: impl FnMut(Event)) {
+    /// Hands out what the last [`Poller::wait`] brought. The tokens of events to come are told to `soon` and, a little
+    /// later, to `next`.
+    pub(super) fn take(&self, soon: impl Fn(u64), next: impl Fn(u64), mut sink: impl FnMut(Event)) {
         // SAFETY: `sink` may call `add` and `remove`, which do not touch the events.
-        for event in unsafe { (*self.events.get()).iter() } {
+        let events = unsafe { (*self.events.get()).iter() };
+        let (mut far, mut near) = (events.clone().skip(2 * AHEAD), events.clone().skip(AHEAD));
+        for event in events {
+            if let Some(event) = far.next() {
+                soon(event.token().0 as u64);
+            }
+            if let Some(event) = near.next() {
+                next(event.token().0 as u64);
+            }
             if event.token() == OURS {
                 continue;
             }
@@ -209,6 +218,9 @@ impl Poller {
         [unsafe { (*self.poll.get()).as_raw_fd() }, self.kick, self.timer]
     }
 }
+
+/// How many events before its own something is asked for.
+const AHEAD: usize = 3;
 
 /// mio leaves errno set when a call fails; a row that succeeds in the end must not show it.
 fn keeping_errno(call: impl FnOnce() -> io::Result<()>) -> Result<()> {

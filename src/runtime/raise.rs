@@ -69,6 +69,7 @@ impl Request {
 pub type AtEnd = fn(&Green, i32);
 
 /// What hangs on a green thread: the exceptions that wait for it, and the one that is on its way.
+#[repr(C)]
 pub struct Raise {
     due: List<Request>,
     /// The request of who kills it.
