@@ -1,8 +1,15 @@
 //! Floor 1: structures that know no switching.
 
+pub mod bell;
+pub mod bucket;
 pub mod deadline;
 pub mod fdtable;
+pub mod inbox;
 pub mod list;
+#[cfg(all(loom, test))]
+mod models;
+pub mod posts;
+pub mod spinlock;
 pub mod stack;
 pub mod timers;
 

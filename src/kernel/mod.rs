@@ -9,6 +9,7 @@ pub mod patch;
 pub mod real;
 pub mod signal;
 pub mod stats;
+pub mod sync;
 pub mod syscall;
 pub mod tasks;
 

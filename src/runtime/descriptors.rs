@@ -14,8 +14,9 @@
 //! Safety: on the hub's kernel thread alone, but for the functions that say "any thread".
 
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
+use crate::data::bell::Mark;
 use crate::data::fdtable::{self, FdTable, Kind, flag, gone};
 use crate::data::list::List;
 use crate::data::{Deadline, list::Node};
@@ -47,7 +48,7 @@ const NAP: (u64, u64) = (1_000_000, 10_000_000);
 static TABLE: FdTable<Green> = FdTable::new();
 /// Counts changes of modes that several entries may share.
 static EPOCH: AtomicU32 = AtomicU32::new(1);
-static MARKED: AtomicBool = AtomicBool::new(false);
+static MARKED: Mark = Mark::new();
 /// The library's own descriptors: epoll, kick, timer, io_uring.
 static OWN: [AtomicI32; 4] = [const { AtomicI32::new(-1) }; 4];
 
@@ -247,21 +248,20 @@ pub fn closed_elsewhere(fd: i32, mark: u8) {
         };
     }
     entry.gone.store(mark, Ordering::Relaxed);
-    MARKED.store(true, Ordering::Release);
+    MARKED.set();
     inbox::kick();
 }
 
 /// Deals with what was closed elsewhere. Between rounds.
 #[inline(always)]
 pub(super) fn sweep() {
-    if MARKED.load(Ordering::Relaxed) {
+    if MARKED.take() {
         sweep_marked();
     }
 }
 
 #[cold]
 fn sweep_marked() {
-    MARKED.swap(false, Ordering::Acquire);
     for (fd, entry) in TABLE.each(0, usize::MAX) {
         match entry.gone.swap(gone::NO, Ordering::Relaxed) {
             gone::CLOSED => {
@@ -281,7 +281,7 @@ fn sweep_marked() {
 /// In a fork child, dormant: nothing is known, nobody waits. What is used there later is classified then.
 pub(super) fn forked() {
     TABLE.forget();
-    MARKED.store(false, Ordering::Relaxed);
+    MARKED.forget();
     OWN.iter().for_each(|own| own.store(-1, Ordering::Relaxed));
 }
 

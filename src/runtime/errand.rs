@@ -3,10 +3,10 @@
 //!
 //! Safety: an errand lies on the stack of the thread that waits for it, until `done`.
 
-use core::cell::{Cell, UnsafeCell};
-use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU32, Ordering};
 
+use crate::data::inbox::{Inbox, Link, Linked};
 use crate::syscall;
 
 use super::hub::hub;
@@ -16,11 +16,17 @@ struct Errand {
     /// Runs the job at this address, which is `self`'s user.
     run: unsafe fn(*const ()),
     job: *const (),
-    next: Cell<*const Errand>,
+    link: Link<Errand>,
     done: AtomicU32,
 }
 
-static HEAD: AtomicPtr<Errand> = AtomicPtr::new(ptr::null_mut());
+impl Linked for Errand {
+    fn link(&self) -> &Link<Errand> {
+        &self.link
+    }
+}
+
+static ERRANDS: Inbox<Errand> = Inbox::new();
 
 /// Runs `job` on the hub's kernel thread, and gives its answer: at once if that is the caller's, else between two
 /// rounds. The job does not park. Only while the hub is active.
@@ -37,21 +43,10 @@ fn send<R, F: FnOnce() -> R>(job: F) -> R {
         *answer = job.take().map(|job| job());
     }
     let job = Job(UnsafeCell::new((Some(job), None)));
-    let errand = Errand {
-        run: run::<R, F>,
-        job: (&raw const job).cast(),
-        next: Cell::new(ptr::null()),
-        done: AtomicU32::new(0),
-    };
-    let place = ptr::from_ref(&errand).cast_mut();
-    let mut head = HEAD.load(Ordering::Relaxed);
-    loop {
-        errand.next.set(head);
-        match HEAD.compare_exchange_weak(head, place, Ordering::SeqCst, Ordering::Relaxed) {
-            Ok(_) => break,
-            Err(now) => head = now,
-        }
-    }
+    let errand =
+        Errand { run: run::<R, F>, job: (&raw const job).cast(), link: Link::new(), done: AtomicU32::new(0) };
+    // SAFETY: it lies here until it is done.
+    unsafe { ERRANDS.push(&errand) };
     inbox::kick();
     while errand.done.load(Ordering::Acquire) == 0 {
         // SAFETY: waits on our own word until the hub has set it.
@@ -64,20 +59,13 @@ fn send<R, F: FnOnce() -> R>(job: F) -> R {
 
 /// Does all that wait, oldest first, on green thread 0's `%fs`. Between rounds.
 pub(super) fn take() {
-    if HEAD.load(Ordering::Relaxed).is_null() {
+    if ERRANDS.is_empty() {
         return;
     }
     hub().go_home();
-    let mut next = HEAD.swap(ptr::null_mut(), Ordering::SeqCst).cast_const();
-    let mut first: *const Errand = ptr::null();
-    // SAFETY: every errand stays on its sender's stack until `done` is set; after that only its address is used.
-    unsafe {
-        while let Some(errand) = next.as_ref() {
-            next = errand.next.replace(first);
-            first = errand;
-        }
-        while let Some(errand) = first.as_ref() {
-            first = errand.next.get();
+    for errand in ERRANDS.take() {
+        // SAFETY: every errand stays on its sender's stack until `done` is set; after that only its address is used.
+        unsafe {
             (errand.run)(errand.job);
             let word = &raw const errand.done;
             errand.done.store(1, Ordering::Release);
@@ -88,5 +76,5 @@ pub(super) fn take() {
 
 /// In a fork child, which has none of the threads that wait.
 pub(super) fn forked() {
-    HEAD.store(ptr::null_mut(), Ordering::Relaxed);
+    ERRANDS.forget();
 }

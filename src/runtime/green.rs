@@ -16,9 +16,10 @@
 use core::cell::{Cell, UnsafeCell};
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::data::Deadline;
+use crate::data::inbox::Link;
 use crate::data::list::Node;
 use crate::data::timers::Timer;
 use crate::kernel::fs::{self, FpControl};
@@ -159,9 +160,8 @@ pub struct Green {
     pub(super) over_since: Cell<u64>,
     /// Its place in the hub's list of all threads.
     pub(super) all: Node<Green>,
-    /// The inbox's link and mark.
-    pub(super) link: AtomicPtr<Green>,
-    pub(super) inboxed: AtomicBool,
+    /// The inbox's.
+    pub(super) link: Link<Green>,
     /// Where it was last preempted.
     pub(super) cut_at: Cell<usize>,
 
@@ -207,7 +207,7 @@ const HOT_STACK: usize = 512;
 const PUSHED: usize = 64;
 const _: () = assert!(offset_of!(Green, raise) + 16 <= HOT);
 
-// SAFETY: foreign threads touch `link`, `inboxed` and `ended` alone, which are atomic (file header).
+// SAFETY: foreign threads touch `link` and `ended` alone, which are atomic (file header).
 unsafe impl Sync for Green {}
 
 extern "C" fn no_start(_: *mut core::ffi::c_void) -> *mut core::ffi::c_void {
@@ -232,8 +232,7 @@ impl Green {
             over_since: Cell::new(0),
             bypass: Cell::new(0),
             all: Node::new(),
-            link: AtomicPtr::new(ptr::null_mut()),
-            inboxed: AtomicBool::new(false),
+            link: Link::new(),
             preemptible: Cell::new(true),
             cut_at: Cell::new(0),
             node: Node::new(),
@@ -281,7 +280,6 @@ impl Green {
         self.raise.renew();
         self.joiner.set(Joiner::None);
         self.ended.store(0, Ordering::Relaxed);
-        self.inboxed.store(false, Ordering::Relaxed);
         self.cancelled.set(false);
         self.deaf.set(false);
         self.awaited.set(0);

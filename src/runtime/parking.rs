@@ -1,16 +1,8 @@
 //! Waiting on an address: one structure for mutexes, condition variables, semaphores, once and futexes. Thread-safe:
 //! foreign threads wake through it as well (they wait natively, on glibc's own words).
 //!
-//! Waiters are FIFO nodes in buckets keyed by address; each bucket has a spin lock that is never held over a switch.
-//! The protocol that loses no wake-up:
-//!
-//! | waiter (green thread) | waker (anybody) |
-//! | --- | --- |
-//! | links its node | writes the word |
-//! | full fence | full fence |
-//! | looks at the word again (`validate`), parks | looks for waiters |
-//!
-//! On the hub's thread the fence costs nothing, since waiter and waker are one kernel thread.
+//! Waiters are FIFO nodes in buckets keyed by address; [`crate::data::bucket`] tells how no wake-up is lost. On the hub's
+//! thread its fence costs nothing, since waiter and waker are one kernel thread.
 //!
 //! A waker takes the node out and ends the wait in one step under the lock: `hand` on the hub's thread, the inbox
 //! from a foreign one. A waiter whose wait ended otherwise (deadline, signal) finds its node gone and keeps the
@@ -18,11 +10,11 @@
 //!
 //! Safety: a node is linked in at most one bucket, under that bucket's lock, and unlinked before its thread goes on.
 
-use core::hint::spin_loop;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::data::Deadline;
-use crate::data::list::{List, Node};
+use crate::data::bucket::Bucket;
+use crate::data::list::Node;
 
 use super::green::{Green, Wait, Wake, this};
 use super::hub::{active, hand};
@@ -30,90 +22,48 @@ use super::{inbox, offload};
 
 const BUCKETS: usize = 1024;
 
-#[repr(align(64))]
-struct Bucket {
-    locked: AtomicBool,
-    waiters: AtomicUsize,
-    list: List<Green>,
-}
-
-// SAFETY: `list` is touched under `locked` alone.
-unsafe impl Sync for Bucket {}
-
-static TABLE: [Bucket; BUCKETS] =
-    [const { Bucket { locked: AtomicBool::new(false), waiters: AtomicUsize::new(0), list: List::new() } };
-        BUCKETS];
+static TABLE: [Bucket<Green>; BUCKETS] = [const { Bucket::new() }; BUCKETS];
 
 /// Numbers the waiters in the order of their coming.
 static AGE: AtomicU64 = AtomicU64::new(1);
 
-fn bucket(address: usize) -> &'static Bucket {
+fn bucket(address: usize) -> &'static Bucket<Green> {
     let hash = (address >> 2).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     &TABLE[hash >> (64 - 10)]
 }
 
-impl Bucket {
-    fn lock(&self) {
-        let mut spins = 0u32;
-        while self.locked.swap(true, Ordering::Acquire) {
-            spins += 1;
-            if spins.is_multiple_of(64) {
-                // SAFETY: sched_yield takes nothing; the holder may share our core.
-                let _ = unsafe { crate::syscall!(libc::SYS_sched_yield) };
-            }
-            spin_loop();
+/// Links `green` before all that came later than it did. Under the lock, on the hub's thread.
+fn link_by_age(bucket: &Bucket<Green>, green: &Green) {
+    let mut node = bucket.list.front();
+    while let Some(waiter) = node {
+        // SAFETY: a linked node's owner is alive.
+        if unsafe { (*waiter.owner()).age.get() } > green.age.get() {
+            return bucket.list.insert_before(waiter, &green.node, green);
         }
+        node = bucket.list.after(waiter);
     }
+    bucket.list.push_back(&green.node, green);
+}
 
-    fn unlock(&self) {
-        self.locked.store(false, Ordering::Release);
+/// Takes out the first waiter of `address` that `accept` likes and ends its wait; what it waited for. Under the lock.
+#[inline(always)]
+fn wake_first(
+    bucket: &Bucket<Green>,
+    address: usize,
+    on_hub: bool,
+    accept: impl Fn(&Wait) -> bool,
+) -> Option<Wait> {
+    let node = bucket.first(address, |green| accept(&green.wait()))?;
+    // SAFETY: a linked node's owner is alive: it unlinks itself before it goes on.
+    let green = unsafe { &*node.owner() };
+    let wait = green.wait();
+    bucket.remove(node);
+    if on_hub {
+        hand(green, Wake::Ready);
+    } else {
+        inbox::push(green);
     }
-
-    /// One waiter more: a locked instruction, which is the full fence between linking and looking again.
-    fn count_in(&self) {
-        self.waiters.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// One waiter less. Under the lock; a waker that sees the old count looks in vain.
-    fn count_out(&self) {
-        self.waiters.store(self.waiters.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
-    }
-
-    /// Links `green` before all that came later than it did. Under the lock, on the hub's thread.
-    fn link_by_age(&self, green: &Green) {
-        let mut node = self.list.front();
-        while let Some(waiter) = node {
-            // SAFETY: a linked node's owner is alive.
-            if unsafe { (*waiter.owner()).age.get() } > green.age.get() {
-                return self.list.insert_before(waiter, &green.node, green);
-            }
-            node = self.list.after(waiter);
-        }
-        self.list.push_back(&green.node, green);
-    }
-
-    /// Takes out the first waiter of `address` that `accept` likes and ends its wait; what it waited for. Under the
-    /// lock.
-    fn wake_first(&self, address: usize, on_hub: bool, accept: impl Fn(&Wait) -> bool) -> Option<Wait> {
-        let mut node = self.list.front();
-        while let Some(waiter) = node {
-            // SAFETY: a linked node's owner is alive: it unlinks itself before it goes on.
-            let green = unsafe { &*waiter.owner() };
-            if waiter.tag.get() == address && accept(&green.wait()) {
-                let wait = green.wait();
-                self.list.remove(waiter);
-                self.count_out();
-                if on_hub {
-                    hand(green, Wake::Ready);
-                } else {
-                    inbox::push(green);
-                }
-                return Some(wait);
-            }
-            node = self.list.after(waiter);
-        }
-        None
-    }
+    Some(wait)
 }
 
 /// Parks `green`, which has said what it expects, on `address` until a wake-up, `deadline`, a signal or a cancel, unless
@@ -130,16 +80,16 @@ pub fn park(
     validate: impl FnOnce() -> bool,
 ) -> Option<Wake> {
     let bucket = bucket(address);
-    bucket.lock();
+    bucket.lock.lock();
     green.node.tag.set(address);
     if keeps {
-        bucket.link_by_age(green);
+        link_by_age(bucket, green);
     } else {
         green.age.set(AGE.fetch_add(1, Ordering::Relaxed));
         bucket.list.push_back(&green.node, green);
     }
     bucket.count_in();
-    bucket.unlock();
+    bucket.lock.unlock();
     let wake = if validate() { Some(green.park_expecting(deadline)) } else { None };
     if wake == Some(Wake::Ready) && green.node.list().is_null() {
         // The usual end: a waker took the node out, and nobody else touches it.
@@ -154,20 +104,20 @@ pub fn leave(green: &Green) -> bool {
         // A requeue by a foreign thread may move the node to another bucket until we hold the lock.
         let address = green.node.tag.get();
         let bucket = bucket(address);
-        bucket.lock();
+        bucket.lock.lock();
         if green.node.tag.get() == address {
             break bucket;
         }
-        bucket.unlock();
+        bucket.lock.unlock();
     };
     let linked = !green.node.list().is_null();
     if linked {
         green.node.unlink();
         bucket.count_out();
     }
-    bucket.unlock();
-    if !linked && green.inboxed.load(Ordering::Acquire) {
-        // A foreign waker pushed us: the push must not outlive this wait.
+    bucket.lock.unlock();
+    if !linked {
+        // If it was a foreign waker it pushed us, and the push must not outlive this wait.
         inbox::drain();
     }
     linked
@@ -214,16 +164,12 @@ pub fn wake_one(address: usize) -> Option<Wait> {
 /// Whether somebody waits at `address`. On the hub's thread.
 pub fn awaited(address: usize) -> bool {
     let bucket = bucket(address);
-    if bucket.waiters.load(Ordering::Relaxed) == 0 {
+    if !bucket.is_awaited_here() {
         return false;
     }
-    bucket.lock();
-    let mut node = bucket.list.front();
-    while let Some(waiter) = node.filter(|waiter| waiter.tag.get() != address) {
-        node = bucket.list.after(waiter);
-    }
-    let found = node.is_some();
-    bucket.unlock();
+    bucket.lock.lock();
+    let found = bucket.first(address, |_| true).is_some();
+    bucket.lock.unlock();
     found
 }
 
@@ -232,17 +178,12 @@ pub fn awaited(address: usize) -> bool {
 #[inline(always)]
 fn caller(address: usize) -> Option<bool> {
     match this() {
-        Some(green) if !green.in_bypass() => {
-            (bucket(address).waiters.load(Ordering::Relaxed) != 0).then_some(true)
-        }
+        Some(green) if !green.in_bypass() => bucket(address).is_awaited_here().then_some(true),
         Some(_) => {
             inbox::post_address(address);
             None
         }
-        None if active() => {
-            fence(Ordering::SeqCst);
-            (bucket(address).waiters.load(Ordering::SeqCst) != 0).then_some(false)
-        }
+        None if active() => bucket(address).is_awaited().then_some(false),
         None => None,
     }
 }
@@ -250,21 +191,21 @@ fn caller(address: usize) -> Option<bool> {
 #[inline(never)]
 fn wake_waiting(address: usize, count: usize, on_hub: bool, accept: impl Fn(&Wait) -> bool) -> usize {
     let bucket = bucket(address);
-    bucket.lock();
+    bucket.lock.lock();
     let mut woken = 0;
-    while woken < count && bucket.wake_first(address, on_hub, &accept).is_some() {
+    while woken < count && wake_first(bucket, address, on_hub, &accept).is_some() {
         woken += 1;
     }
-    bucket.unlock();
+    bucket.lock.unlock();
     woken
 }
 
 #[inline(never)]
 fn wake_oldest(address: usize, on_hub: bool) -> Option<Wait> {
     let bucket = bucket(address);
-    bucket.lock();
-    let wait = bucket.wake_first(address, on_hub, |_| true);
-    bucket.unlock();
+    bucket.lock.lock();
+    let wait = wake_first(bucket, address, on_hub, |_| true);
+    bucket.lock.unlock();
     wait
 }
 
@@ -276,26 +217,19 @@ pub(super) fn wake_posted() {
         },
         || {
             for bucket in &TABLE {
-                bucket.lock();
+                bucket.lock.lock();
                 while let Some(node) = bucket.list.front() {
-                    bucket.wake_first(node.tag.get(), true, |_| true);
+                    wake_first(bucket, node.tag.get(), true, |_| true);
                 }
-                bucket.unlock();
+                bucket.lock.unlock();
             }
         },
     );
 }
 
-/// In a fork child: nobody waits, and no foreign thread holds a lock. Buckets that were idle are only looked at: their
-/// memory stays shared with the parent.
+/// In a fork child: nobody waits, and no foreign thread holds a lock.
 pub(super) fn forked() {
-    for bucket in &TABLE {
-        if bucket.locked.load(Ordering::Relaxed) || bucket.waiters.load(Ordering::Relaxed) != 0 {
-            bucket.list.forget();
-            bucket.waiters.store(0, Ordering::Relaxed);
-            bucket.unlock();
-        }
-    }
+    TABLE.iter().for_each(Bucket::forget);
 }
 
 /// Moves up to `count` waiters of `from` to the back of the queue of `to`; how many (FUTEX_REQUEUE).
@@ -308,9 +242,9 @@ pub fn requeue(from: usize, to: usize, count: usize) -> usize {
     } else {
         (target, source)
     };
-    low.lock();
+    low.lock.lock();
     if !same {
-        high.lock();
+        high.lock.lock();
     }
     let mut moved = 0;
     let mut node = source.list.front();
@@ -330,8 +264,8 @@ pub fn requeue(from: usize, to: usize, count: usize) -> usize {
         }
     }
     if !same {
-        high.unlock();
+        high.lock.unlock();
     }
-    low.unlock();
+    low.lock.unlock();
     moved
 }

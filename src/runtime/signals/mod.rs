@@ -32,8 +32,8 @@ mod wrapper;
 
 use core::ffi::c_int;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::data::bell::Mark;
 use crate::kernel::Result;
 use crate::kernel::signal::{self, bit};
 
@@ -45,10 +45,10 @@ pub use wait::wait;
 pub(super) use wait::{TOKEN, arrived};
 
 /// Something was queued or unblocked since the hub last looked.
-static ROUTE: AtomicBool = AtomicBool::new(false);
+static ROUTE: Mark = Mark::new();
 
 fn reroute() {
-    ROUTE.store(true, Ordering::Release);
+    ROUTE.set();
 }
 
 /// Takes over the handlers that were installed while dormant, and the first thread's mask and alternate stack.
@@ -99,14 +99,13 @@ fn is_for(green: &Green, sig: c_int, target: *const Green) -> bool {
 /// Unparks the threads for which signals wait. Between rounds.
 #[inline(always)]
 pub(super) fn route() {
-    if ROUTE.load(Ordering::Acquire) {
+    if ROUTE.take() {
         route_queued();
     }
 }
 
 #[cold]
 fn route_queued() {
-    ROUTE.store(false, Ordering::Relaxed);
     queue::each(|sig, target| {
         // SAFETY: a target is alive as long as it has signals waiting: they are dropped at its end.
         let Some(green) = unsafe { target.as_ref() }.or_else(|| eligible(sig)) else { return };
