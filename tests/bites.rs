@@ -62,6 +62,10 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("ends.c", "main_thrd_exit", &["thrd_exit"]),
     ("ends.c", "yielding", &["sched_yield"]),
     ("forks.c", "ahead", &["__register_atfork"]),
+    ("execs.c", "becomes_by_execve", &["execve"]),
+    ("execs.c", "becomes_by_execveat", &["execveat"]),
+    ("execs.c", "becomes_by_fexecve", &["fexecve"]),
+    ("execs.c", "spawned", &["posix_spawn", "posix_spawnp"]),
     ("fortified.c", "jumps", &["__longjmp_chk"]),
     ("fortified.c", "waits", &["__read_chk", "__recv_chk", "__recvfrom_chk", "__poll_chk", "__ppoll_chk"]),
     ("futex.c", "any_of_three", &["syscall"]),
@@ -177,7 +181,6 @@ const OTHER_WAYS: &[(&str, &[&str])] = &[
     ),
     ("the kernel's event wakes the waiters too", &["shutdown"]),
     ("no terminal without hardware keeps one waiting", &["tcdrain"]),
-    ("what its child closes is known by the child's pid", &["posix_spawn", "posix_spawnp"]),
     ("glibc's own calls sched_yield", &["pthread_yield"]),
     (
         "inside libc: tests/deep.rs needs them",

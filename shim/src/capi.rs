@@ -31,7 +31,7 @@ use eventlet_core::runtime::hub::active;
 
 use crate::errno;
 
-pub use patch::{load, preloaded};
+pub use patch::load;
 
 /// A function of the program, as C gives it: perhaps NULL.
 type Function = Option<extern "C" fn(*mut c_void) -> *mut c_void>;

@@ -11,6 +11,7 @@ mod foreign;
 mod interpose;
 mod lock;
 mod os;
+mod preload;
 mod process;
 mod raw;
 mod sched;

@@ -8,8 +8,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use eventlet_core::blocking::process;
 use eventlet_core::runtime::fork;
+use eventlet_core::syscall;
 use libc::{id_t, idtype_t, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t, rusage, siginfo_t};
 
+use crate::deep::bare;
 use crate::errno;
 use crate::interpose::rows;
 
@@ -53,6 +55,23 @@ rows! { Os;
         attributes: *const posix_spawnattr_t, arguments: *const *mut c_char, environment: *const *mut c_char
     ) -> c_int {
         |g| fork::sharing(g, || real()(child, file, actions, attributes, arguments, environment))
+    }
+
+    /// The others of its kind end here as well, inside libc; but for those of posix_spawn's children.
+    #[deep] #[stateful]
+    fn execve(path: *const c_char, arguments: *const *const c_char, environment: *const *const c_char) -> c_int {
+        |g| errno::from(fork::exec(g, || syscall!(libc::SYS_execve, path, arguments, environment)))
+    } else { bare::at_once(syscall!(libc::SYS_execve, path, arguments, environment)) }
+
+    fn fexecve(fd: c_int, arguments: *const *const c_char, environment: *const *const c_char) -> c_int {
+        |g| fork::exec(g, || real()(fd, arguments, environment))
+    }
+
+    #[optional] #[unchecked = "not declared"]
+    fn execveat(
+        folder: c_int, path: *const c_char, arguments: *const *mut c_char, environment: *const *mut c_char, flags: c_int
+    ) -> c_int {
+        |g| fork::exec(g, || real()(folder, path, arguments, environment, flags))
     }
 
     #[also(__wait)]

@@ -19,8 +19,7 @@ use eventlet_core::runtime::entry::{self, Main};
 use eventlet_core::runtime::{hub, raise, spawn, this};
 
 use crate::interpose::{next, rows};
-use crate::{capi, deep, foreign};
-use crate::{process, table};
+use crate::{capi, deep, foreign, preload, process, table};
 
 #[ctor::ctor(unsafe, naked)]
 fn start() {
@@ -30,6 +29,14 @@ fn start() {
     }
     options::load();
     table::bind();
+    begin();
+    if !options::CHILDREN.on() {
+        preload::forget();
+    }
+}
+
+/// Puts the rows in force, unless there is a reason against it.
+fn begin() {
     if let Some(runtime) = foreign::runtime() {
         return log::note(format_args!("inert: {runtime} schedules this program"));
     }
@@ -42,7 +49,7 @@ fn start() {
             create::install_find(next(c"_dl_find_object"));
             table::patch(capi::load());
             // Linked, the program asks for its threads itself, and for their promise: a switch only where a call waits.
-            hub().first.preemptible.set(capi::preloaded());
+            hub().first.preemptible.set(preload::named());
         }
         Err(missing) => log::note(format_args!("inert: this libc has no {missing}")),
     }

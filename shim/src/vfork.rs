@@ -2,16 +2,18 @@
 //! the return address waits in a register, as in glibc.
 //!
 //! The child runs in our memory, on the caller's `%fs`: so the caller's bypass is up while the child runs, and the
-//! parent, which the kernel lets go on only then, puts back what it was before.
+//! parent, which the kernel lets go on only then, puts back what it was before. The same with the kernel's mask.
 //!
-//! Safety: rsi and rdx are the parent's again after the system call, whatever the child did with its own.
+//! Safety: rsi and rdx are the parent's again after the system call, whatever the child did with its own. What the calls
+//! before and after it leave on the stack lies below the return address, which is there while they run.
 
 use core::arch::naked_asm;
 use core::ffi::{c_int, c_void};
 use core::ptr;
 
 use eventlet_core::kernel::Errno;
-use eventlet_core::runtime::fork::{BYPASS, VFORK};
+use eventlet_core::runtime::current;
+use eventlet_core::runtime::fork::{self, BYPASS, VFORK};
 
 use crate::errno;
 use crate::interpose::{Real, next};
@@ -23,6 +25,9 @@ macro_rules! export {
         #[unsafe(naked)]
         pub unsafe extern "C" fn $name() -> c_int {
             naked_asm!(
+                "sub rsp, 8",
+                "call {before}",
+                "add rsp, 8",
                 "pop rdi",
                 "mov rsi, qword ptr [rip + eventlet_this@GOTTPOFF]",
                 "mov rsi, fs:[rsi]",
@@ -39,6 +44,9 @@ macro_rules! export {
                 "test rsi, rsi",
                 "jz 3f",
                 "mov qword ptr [rsi + {bypass}], rdx",
+                "push rax",
+                "call {after}",
+                "pop rax",
                 "3:",
                 "test eax, eax",
                 "jns 4f",
@@ -49,6 +57,8 @@ macro_rules! export {
                 bypass = const BYPASS,
                 vfork = const VFORK,
                 number = const libc::SYS_vfork,
+                before = sym before,
+                after = sym after,
                 failed = sym failed,
             )
         }
@@ -57,6 +67,18 @@ macro_rules! export {
 
 export!(vfork);
 export!(__vfork);
+
+extern "C" fn before() {
+    if let Some(g) = current() {
+        fork::before_vfork(g);
+    }
+}
+
+extern "C" fn after() {
+    if let Some(g) = current() {
+        fork::after_vfork(g);
+    }
+}
 
 extern "C" fn failed(answer: c_int) -> c_int {
     errno::from::<usize, c_int>(Err(Errno(-answer)))

@@ -71,6 +71,12 @@ pub static STACK_SIZE: Switch = Switch::new(
     0,
     "stack bytes of threads that ask for none (k, m, g allowed; 0: RLIMIT_STACK)",
 );
+/// EVENTLET_CHILDREN
+pub static CHILDREN: Switch = Switch::new(
+    c"EVENTLET_CHILDREN",
+    1,
+    "0: programs that this one starts, or becomes by exec, do not inherit the library",
+);
 /// EVENTLET_LOG
 pub static LOG: Switch =
     Switch::new(c"EVENTLET_LOG", 0, "1: say on stderr what is in force and what could not be made green");
@@ -111,7 +117,7 @@ pub mod fault {
 }
 
 /// Every option, for the reader and for `--help`.
-pub static ALL: [&Switch; 6] = [&PREEMPT, &STACK_SIZE, &LOG, &DETECT, &STATS, &FAULT];
+pub static ALL: [&Switch; 7] = [&PREEMPT, &STACK_SIZE, &CHILDREN, &LOG, &DETECT, &STATS, &FAULT];
 
 /// Reads the environment. A value that is no number is reported and ignored.
 pub fn load() {

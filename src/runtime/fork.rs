@@ -45,10 +45,27 @@ pub fn in_child() -> bool {
 /// Runs `call`, whose child shares our memory until it execs, as vfork's does.
 #[inline(always)]
 pub fn sharing<T>(green: &Green, call: impl FnOnce() -> T) -> T {
-    green.bypass.set(VFORK);
-    let answer = call();
-    green.bypass.set(0);
-    answer
+    signals::inherited(green, false, || {
+        green.bypass.set(VFORK);
+        let answer = call();
+        green.bypass.set(0);
+        answer
+    })
+}
+
+/// Runs `call`, an exec of `green`. It returns if that fails.
+pub fn exec<T>(green: &Green, call: impl FnOnce() -> T) -> T {
+    signals::inherited(green, true, call)
+}
+
+/// Before a vfork: the child inherits the mask.
+pub fn before_vfork(green: &Green) {
+    signals::expose_mask(green);
+}
+
+/// In the parent, after it.
+pub fn after_vfork(green: &Green) {
+    signals::load_mask(green);
 }
 
 /// What the child does first (pthread_atfork).

@@ -2,8 +2,9 @@
 //! program's flags and mask, so that the kernel itself does what they ask for.
 //!
 //! The kernel is asked for the old action at every change and stays the truth for SIG_DFL and SIG_IGN: libc's insides
-//! (`abort`, `system`) set those without a row. Only what stands behind the wrapper is looked up here. SIGSEGV always
-//! has the wrapper, on the alternate stack: a stack overflow must be said ([`super::super::overflow`]).
+//! (`abort`, `system`) set those without a row. Only what stands behind the wrapper is looked up here. SIGSEGV has the
+//! wrapper also by default, on the alternate stack: a stack overflow must be said ([`super::super::overflow`]). Ignored it
+//! has not: programs that are started inherit that.
 //!
 //! Safety: an entry is written under its own lock with every signal blocked, so that a wrapper on the same kernel
 //! thread never meets it half-written; readers on other threads look again.
@@ -151,7 +152,7 @@ fn permit(sig: c_int) -> Result<()> {
 }
 
 fn for_kernel(sig: c_int, new: &Action) -> Action {
-    if !new.is_handler() && sig != libc::SIGSEGV {
+    if !new.is_handler() && (sig != libc::SIGSEGV || new.handler == libc::SIG_IGN) {
         return *new;
     }
     let mut flags = new.flags & !OURS | libc::SA_SIGINFO as usize;

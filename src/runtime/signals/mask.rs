@@ -103,6 +103,11 @@ pub(in crate::runtime) fn open() {
     enforce(for_kernel(ALL.load(Ordering::Relaxed)));
 }
 
+/// Tells the kernel the whole mask of `green`, which is on the processor: what is started now inherits it.
+pub(super) fn expose(green: &Green) {
+    enforce(green.mask.get());
+}
+
 #[inline(always)]
 fn enforce(mask: u64) {
     if KERNEL.load(Ordering::Relaxed) != mask {

@@ -177,6 +177,26 @@ pub fn set_mask_later(green: &Green, new: u64) -> u64 {
     old
 }
 
+/// Runs `call`, which starts a program or becomes one: that inherits the mask of `green`, the caller, and for an exec what
+/// waits for it.
+pub fn inherited<T>(green: &Green, exec: bool, call: impl FnOnce() -> T) -> T {
+    mask::expose(green);
+    let mut given = 0;
+    let blocked = |sig: c_int, target: *const Green| ptr::eq(target, green) && mask::blocks(green, sig);
+    while exec && let Some((sig, info)) = queue::take(blocked) {
+        given |= bit(sig);
+        let _ = signal::send_here(sig, &info);
+    }
+    let answer = call();
+    while given != 0
+        && let Some((sig, info)) = signal::take(given)
+    {
+        queue::put(sig, &info, green);
+    }
+    mask::load(green);
+    answer
+}
+
 /// What is pending for `green`.
 pub fn pending(green: &Green) -> u64 {
     let mut set = signal::pending() & green.mask.get();
@@ -192,6 +212,11 @@ pub fn pending(green: &Green) -> u64 {
 #[inline(always)]
 pub(super) fn load_mask(green: &Green) {
     mask::load(green);
+}
+
+/// The kernel knows the mask of `green`, which is on the processor, as the program does.
+pub(super) fn expose_mask(green: &Green) {
+    mask::expose(green);
 }
 
 /// While the hub asks the poller, only what all threads block is blocked.
@@ -220,6 +245,7 @@ pub(super) fn forked() {
     wait::forked();
     action::unwrap_all();
     if let Some(green) = this() {
+        mask::expose(green);
         stack::forked(green);
     }
 }

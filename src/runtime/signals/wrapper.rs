@@ -146,7 +146,7 @@ fn act(sig: c_int, info: &siginfo_t, context: &mut ucontext_t, wanted: &signal::
     }
 }
 
-/// No handler: the action was changed a moment ago, or it is SIGSEGV, which always has the wrapper. A faulting
+/// No handler: the action was changed a moment ago, or it is SIGSEGV, which has the wrapper by default too. A faulting
 /// instruction runs again on return, and the process dies by it.
 fn by_default(sig: c_int, info: &siginfo_t, wanted: usize) {
     if is_fault(sig, info) || wanted != libc::SIG_IGN {
