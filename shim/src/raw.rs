@@ -106,6 +106,8 @@ unsafe fn green(number: c_long, [a, b, c, d, e, f]: Arguments) -> Option<c_long>
             SYS_recvmmsg => socket recvmmsg(a, b, c, d, e),
             SYS_sendmmsg => socket sendmmsg(a, b, c, d),
             SYS_nanosleep => time nanosleep(a, b),
+            SYS_execve => process execve(a, b, c),
+            SYS_execveat => process execveat(a, b, c, d, e),
             SYS_wait4 => process wait4(a, b, c, d),
             SYS_pause => signal pause(),
         }
