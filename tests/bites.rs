@@ -78,6 +78,7 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("join.c", "timed", &["pthread_timedjoin_np", "pthread_clockjoin_np"]),
     ("join.c", "try_loop", &["pthread_tryjoin_np"]),
     ("join.c", "wrong", &["pthread_detach"]),
+    ("lookups.c", "by_handle", &["dlsym"]),
     ("masks.c", "actions", &["siginterrupt"]),
     ("meet.c", "barriers", &["pthread_barrier_wait"]),
     ("meet.c", "destroyed_at_once", &["pthread_barrier_destroy"]),

@@ -27,6 +27,12 @@ mod names {
     crate::cases!("deep_names.c": addrinfo, families, hostbyname, query);
 }
 
+mod lookups {
+    use super::common;
+
+    crate::cases!("lookups.c": by_handle, by_caller);
+}
+
 mod foreign {
     use super::common;
 
@@ -53,6 +59,7 @@ fn a_constructor_waits_under_the_loaders_lock() {
 fn ctypes() {
     for python in common::python::pythons() {
         common::python::script(python, "deep").green();
+        common::python::script(python, "handle").green();
     }
 }
 

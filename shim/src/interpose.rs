@@ -90,6 +90,11 @@ impl Real {
         if known.is_null() { self.bind(find) } else { known }
     }
 
+    /// The pointer, or NULL.
+    pub fn known(&self) -> *mut c_void {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// From now on `function` is called in its place.
     pub fn replace(&self, function: *const c_void) {
         self.0.store(function.cast_mut(), Ordering::Relaxed);

@@ -10,6 +10,7 @@ mod file;
 mod foreign;
 mod interpose;
 mod lock;
+mod lookup;
 mod os;
 mod preload;
 mod process;

@@ -6,7 +6,8 @@
 //! Safety: the pointers of a row lead to statics and string literals with their NUL, and never change.
 
 use core::ffi::{CStr, c_char, c_void};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::ffi::CString;
 
 use crate::interpose::Real;
@@ -107,6 +108,7 @@ const PARTS: &[&[Row]] = &[
     crate::deep::ROWS,
     crate::file::ROWS,
     crate::lock::ROWS,
+    crate::lookup::ROWS,
     crate::os::ROWS,
     crate::process::ROWS,
     crate::raw::ROWS,
@@ -197,9 +199,20 @@ pub fn rows() -> &'static [Row] {
     &ALL
 }
 
+/// The real function of each row, as it was found: some rows go bare later.
+static FOUND: [AtomicPtr<c_void>; COUNT] = [const { AtomicPtr::new(ptr::null_mut()) }; COUNT];
+
 /// Binds every real function, so that no row ever takes the loader's lock.
 pub fn bind() {
-    for row in &ALL {
+    for (row, found) in ALL.iter().zip(&FOUND) {
         (row.bind)();
+        // SAFETY: file header.
+        found.store(unsafe { (*row.real).known() }, Ordering::Relaxed);
     }
+}
+
+/// The export of the row that stands before this real function.
+pub fn before(function: *const c_void) -> Option<*const c_void> {
+    let row = FOUND.iter().position(|found| ptr::eq(found.load(Ordering::Relaxed), function));
+    row.filter(|_| !function.is_null()).map(|row| ALL[row].export)
 }

@@ -68,6 +68,7 @@ reals! {
     pthread_sigmask(c_int, *const libc::sigset_t, *mut libc::sigset_t) -> c_int;
     clock_gettime(libc::clockid_t, *mut libc::timespec) -> c_int;
     fork() -> c_int;
+    dlsym(*mut c_void, *const c_char) -> *mut c_void;
 }
 
 static mut TABLE: core::mem::MaybeUninit<Real> = core::mem::MaybeUninit::uninit();

@@ -32,6 +32,7 @@ use eventlet_core::runtime::{fork, hub, this};
 use eventlet_core::syscall;
 
 use crate::interpose::{green, rows};
+use crate::lookup;
 use crate::table::{self, Group};
 use text::{JUMP, Text};
 
@@ -124,8 +125,7 @@ fn prepare() -> Result<Vec<Edit>, &'static str> {
     if libc.is_null() {
         return Err("libc.so.6 is not there");
     }
-    // SAFETY: the name is NUL-terminated.
-    let find = |name: &CStr| unsafe { libc::dlsym(libc, name.as_ptr()) } as usize;
+    let find = |name: &CStr| lookup::within(libc, name) as usize;
     let text = Text::around(find(c"read")).ok_or("its tables are not understood")?;
     let mut plan = Plan { text, detours: Vec::new() };
     for row in table::rows().iter().filter(|row| !row.detour.is_null()) {

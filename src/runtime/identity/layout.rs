@@ -7,6 +7,8 @@
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 
+use crate::kernel::real::real;
+
 /// A field of a struct of glibc's, as its debugger library sees it.
 #[repr(C)]
 struct Field {
@@ -74,7 +76,7 @@ pub struct Pair {
 unsafe fn find<T>(name: &CStr) -> Option<T> {
     const { assert!(size_of::<T>() == size_of::<*mut c_void>()) };
     // SAFETY: a lookup by name.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    let found = unsafe { (real().dlsym)(libc::RTLD_DEFAULT, name.as_ptr()) };
     // SAFETY: the caller's promise.
     (!found.is_null()).then(|| unsafe { core::mem::transmute_copy(&found) })
 }
