@@ -7,6 +7,17 @@ mod common;
 cases!("batch.c": all, for_one, stream, full, wrong);
 cases!("closing.c": all_closed, large_select, high_numbers);
 
+cases!("answers.c": swapped, cancelled, shared);
+
+/// Most answers are there when their reader comes to look: it does not park, the poller is not asked.
+#[test]
+fn answers() {
+    for case in ["pipes", "events"] {
+        let outcome = common::Program::of("answers.c").arg(case).green();
+        assert!(outcome.stats().parks < 5_000, "{case} parks at every turn: {outcome}");
+    }
+}
+
 /// Needs io_uring: without it, accept makes the listener non-blocking for the length of the call.
 #[test]
 fn shared_accept() {

@@ -65,7 +65,7 @@ fn inherit(turn: &Turn, new: c_int, flags: c_int) {
     let listener = turn.entry;
     let kept = listener.flags() & (flag::LAYERED | flag::LOWAT | flag::RECORDS);
     descriptors::born(new, listener.kind(), kept, flags & libc::SOCK_NONBLOCK != 0);
-    if !descriptors::is_fresh(listener) || listener.receive_ms.get() != 0 || listener.has(flag::SNDTIMEO) {
+    if !descriptors::is_fresh(listener) || listener.receive_ms() != 0 || listener.has(flag::SNDTIMEO) {
         descriptors::mode_changed(new);
     }
 }

@@ -20,13 +20,8 @@ pub fn of(fd: i32, entry: &Entry) -> Kind {
 
 #[cold]
 fn first_sight(fd: i32, entry: &Entry) -> Kind {
-    // SAFETY: zeroes are a valid stat, and the kernel fills it in.
-    let mut stat: libc::stat = unsafe { core::mem::zeroed() };
-    // SAFETY: `stat` is a live struct of the kernel's layout.
-    if unsafe { syscall!(libc::SYS_fstat, fd, &mut stat) }.is_err() {
-        // The call itself will say EBADF.
-        return Kind::Inline;
-    }
+    // EBADF: the call itself will say so.
+    let Ok(stat) = status(fd) else { return Kind::Inline };
     let (kind, flags) = match stat.st_mode & libc::S_IFMT {
         libc::S_IFSOCK => socket_at(fd),
         libc::S_IFIFO => (Kind::Pipe, 0),
@@ -35,7 +30,22 @@ fn first_sight(fd: i32, entry: &Entry) -> Kind {
         _ => (Kind::Inline, 0),
     };
     descriptors::classified(fd, entry, kind, flags);
+    if kind == Kind::Pipe {
+        // pipe(2) gives the end that is read first.
+        let before = status(fd - 1).is_ok_and(|end| (end.st_dev, end.st_ino) == (stat.st_dev, stat.st_ino));
+        if before {
+            descriptors::joined(fd, fd - 1);
+        }
+    }
     kind
+}
+
+fn status(fd: i32) -> Result<libc::stat> {
+    // SAFETY: zeroes are a valid stat, and the kernel fills it in.
+    let mut stat: libc::stat = unsafe { core::mem::zeroed() };
+    // SAFETY: `stat` is a live struct of the kernel's layout.
+    unsafe { syscall!(libc::SYS_fstat, fd, &mut stat)? };
+    Ok(stat)
 }
 
 /// /dev/null, /dev/zero, /dev/urandom and kin, which never wait; /dev/kmsg among them does.
@@ -80,13 +90,13 @@ fn refresh(fd: i32, entry: &Entry) -> Result<()> {
     // SAFETY: F_GETFL takes nothing.
     let mode = unsafe { syscall!(libc::SYS_fcntl, fd, libc::F_GETFL)? } as c_int;
     entry.clear(flag::NONBLOCK | flag::SNDTIMEO);
-    entry.receive_ms.set(0);
+    entry.set_receive_ms(0);
     if mode & libc::O_NONBLOCK != 0 {
         entry.set(flag::NONBLOCK);
     }
     if of(fd, entry).is_socket() {
         let wait = milliseconds(time(fd, libc::SO_RCVTIMEO));
-        entry.receive_ms.set(wait);
+        entry.set_receive_ms(wait);
         if time(fd, libc::SO_SNDTIMEO) != 0 {
             entry.set(flag::SNDTIMEO);
         }
@@ -102,7 +112,7 @@ fn milliseconds(nanoseconds: u64) -> u32 {
 /// SO_RCVTIMEO or SO_SNDTIMEO in nanoseconds, when the mode is fresh; None: no timeout.
 pub fn timeout(fd: i32, entry: &Entry, side: Side) -> Option<u64> {
     match side {
-        Side::Read => match entry.receive_ms.get() {
+        Side::Read => match entry.receive_ms() {
             0 => None,
             wait => Some(wait as u64 * 1_000_000),
         },

@@ -45,6 +45,8 @@ pub unsafe fn pipe(pair: *mut c_int, flags: c_int) -> Result<()> {
     for fd in unsafe { [*pair, *pair.add(1)] } {
         descriptors::born(fd, Kind::Pipe, 0, flags & libc::O_NONBLOCK != 0);
     }
+    // SAFETY: as above.
+    unsafe { descriptors::joined(*pair.add(1), *pair) };
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use libc::iovec;
 use crate::data::fdtable::{Kind, flag};
 use crate::kernel::options::{self, fault};
 use crate::kernel::{Errno, Result};
-use crate::runtime::descriptors::Entry;
+use crate::runtime::descriptors::{self, Entry};
 use crate::syscall;
 
 use super::turn::{AGAIN, Turn, poll_now};
@@ -23,23 +23,43 @@ use super::vector::Rest;
 pub unsafe fn read(turn: &mut Turn, buffers: *const iovec, count: usize) -> Result<usize> {
     let fd = turn.fd;
     let entry = turn.entry;
-    turn.repeat(|| {
-        if has_nowait(entry, flag::NO_NOWAIT_READ) {
-            // SAFETY: the caller's promise; offset -1 is the file's own position.
-            let answer = unsafe {
-                syscall!(libc::SYS_preadv2, fd, buffers, count, -1isize, -1isize, libc::RWF_NOWAIT)
-            };
-            if !is_unknown(answer) {
-                return answer;
-            }
-            entry.set(flag::NO_NOWAIT_READ);
-        }
-        if poll_now(fd, libc::POLLIN) == 0 {
-            return Err(AGAIN);
-        }
+    let mut waited = descriptors::let_answer(turn.green, entry);
+    if waited && turn.green.is_cancelled() {
+        return Err(Errno::CANCELLED);
+    }
+    let answer = turn.repeat(|| {
         // SAFETY: the caller's promise.
-        unsafe { syscall!(libc::SYS_readv, fd, buffers, count) }
-    })
+        let answer = unsafe { attempt_read(fd, entry, buffers, count) };
+        waited |= answer == Err(AGAIN);
+        answer
+    });
+    if waited {
+        entry.set(flag::WAITED);
+    } else {
+        entry.clear(flag::WAITED);
+    }
+    answer
+}
+
+/// One try.
+///
+/// # Safety
+/// As of `readv`.
+unsafe fn attempt_read(fd: i32, entry: &Entry, buffers: *const iovec, count: usize) -> Result<usize> {
+    if has_nowait(entry, flag::NO_NOWAIT_READ) {
+        // SAFETY: the caller's promise; offset -1 is the file's own position.
+        let answer =
+            unsafe { syscall!(libc::SYS_preadv2, fd, buffers, count, -1isize, -1isize, libc::RWF_NOWAIT) };
+        if !is_unknown(answer) {
+            return answer;
+        }
+        entry.set(flag::NO_NOWAIT_READ);
+    }
+    if poll_now(fd, libc::POLLIN) == 0 {
+        return Err(AGAIN);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { syscall!(libc::SYS_readv, fd, buffers, count) }
 }
 
 /// `writev` of `count` buffers: all of it, or the count already written when something ends it.
@@ -64,6 +84,7 @@ pub unsafe fn write(turn: &mut Turn, buffers: *const iovec, count: usize) -> Res
             Ok((count, more)) => {
                 written += count;
                 rest.skip(count);
+                descriptors::wrote(turn.entry);
                 if !more || rest.total() == 0 {
                     break;
                 }

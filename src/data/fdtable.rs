@@ -90,6 +90,10 @@ pub mod flag {
     pub const NO_NOWAIT_WRITE: u16 = 1 << 10;
     /// `write` ends a record (MSG_EOR): SOCK_SEQPACKET.
     pub const RECORDS: u16 = 1 << 11;
+    /// The last read from this pipe had to wait.
+    pub const WAITED: u16 = 1 << 12;
+    /// A reader let the others go first, since the last read had to wait.
+    pub const EXPECTED: u16 = 1 << 13;
 }
 
 /// What a foreign thread or a handler says of a number, in [`Entry::gone`].
@@ -115,8 +119,8 @@ pub struct Entry<T> {
     pub generation: Cell<u32>,
     /// The mode (NONBLOCK and the timeouts) is fresh while this is the global epoch.
     pub epoch: Cell<u32>,
-    /// SO_RCVTIMEO in milliseconds, rounded up; 0: none. Means something when the mode is fresh.
-    pub receive_ms: Cell<u32>,
+    /// Of a socket [`Entry::receive_ms`], else [`Entry::other_end`].
+    word: Cell<u32>,
     flags: AtomicU16,
     kind: AtomicU8,
     /// See [`gone`].
@@ -133,7 +137,7 @@ impl<T> Entry<T> {
             pollers: List::new(),
             generation: Cell::new(0),
             epoch: Cell::new(0),
-            receive_ms: Cell::new(0),
+            word: Cell::new(0),
             flags: AtomicU16::new(flags),
             kind: AtomicU8::new(0),
             gone: AtomicU8::new(gone::NO),
@@ -180,10 +184,34 @@ impl<T> Entry<T> {
         debug_assert!(!self.waited_for());
         self.generation.set(self.generation.get().wrapping_add(1));
         self.epoch.set(0);
-        self.receive_ms.set(0);
+        self.word.set(0);
         self.flags.store(flags, Ordering::Relaxed);
         self.set_kind(kind);
         self.gone.store(gone::NO, Ordering::Relaxed);
+    }
+
+    /// SO_RCVTIMEO of a socket in milliseconds, rounded up; 0: none. Means something when the mode is fresh.
+    #[inline(always)]
+    pub fn receive_ms(&self) -> u32 {
+        if self.kind().is_socket() { self.word.get() } else { 0 }
+    }
+
+    /// Remembers a socket's SO_RCVTIMEO.
+    pub fn set_receive_ms(&self, wait: u32) {
+        if self.kind().is_socket() {
+            self.word.set(wait);
+        }
+    }
+
+    /// The number from which what is written to this pipe was read when that was found out: it may have another life by now.
+    #[inline(always)]
+    pub fn other_end(&self) -> Option<i32> {
+        if self.kind() == Kind::Pipe { self.word.get().checked_sub(1).map(|fd| fd as i32) } else { None }
+    }
+
+    /// Remembers it.
+    pub fn set_other_end(&self, fd: i32) {
+        self.word.set(fd as u32 + 1);
     }
 
     /// Whether anybody waits.

@@ -53,6 +53,7 @@ pub struct Hub {
     polled_at: Cell<u64>,
     poll_due: Cell<bool>,
     budget: Cell<u32>,
+    woken: Cell<bool>,
     inside: Cell<bool>,
     fp: Cell<FpControl>,
     fs: Cell<usize>,
@@ -78,6 +79,7 @@ static HUB: Hub = Hub {
     polled_at: Cell::new(0),
     poll_due: Cell::new(false),
     budget: Cell::new(BUDGET),
+    woken: Cell::new(false),
     inside: Cell::new(false),
     fp: Cell::new(FpControl::DEFAULT),
     fs: Cell::new(0),
@@ -197,6 +199,16 @@ impl Hub {
         }
     }
 
+    /// The running thread has brought another one what it waits for.
+    pub fn woke(&self) {
+        self.woken.set(true);
+    }
+
+    /// Whether it has in this turn.
+    pub fn has_woken(&self) -> bool {
+        self.woken.get()
+    }
+
     /// libc itself makes the call that follows. While libc initialises something once, other threads would wait in the
     /// kernel for its end: so what need not wait must not give the hub away there.
     #[inline(always)]
@@ -293,6 +305,7 @@ impl Hub {
         // Said here, on the thread's own stack: signal handlers may run on it from now on.
         green.state.set(State::Running);
         self.budget.set(BUDGET);
+        self.woken.set(false);
         if green.cancelled.get() {
             cancel::at_once(green);
         }
