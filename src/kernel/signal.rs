@@ -105,6 +105,15 @@ pub fn set_mask(mask: u64) -> u64 {
     old
 }
 
+/// Runs `work`, in which no mask is changed, under another mask.
+#[inline(always)]
+pub fn masked<R>(mask: u64, work: impl FnOnce() -> R) -> R {
+    let before = set_mask(mask);
+    let answer = work();
+    set_mask(before);
+    answer
+}
+
 /// What is pending for the calling kernel thread and its process.
 pub fn pending() -> u64 {
     let mut set = 0u64;

@@ -6,7 +6,8 @@
 //!
 //! A waker takes the node out and ends the wait in one step under the lock: `hand` on the hub's thread, the inbox
 //! from a foreign one. A waiter whose wait ended otherwise (deadline, signal) finds its node gone and keeps the
-//! wake-up: it is never lost. A signal handler takes no lock: it posts the address, and the hub wakes the waiters.
+//! wake-up: it is never lost. A signal handler that interrupts the hub's thread takes no lock: it posts the address, and the
+//! hub wakes the waiters. A foreign thread lets no handler in while it holds a lock.
 //!
 //! Safety: a node is linked in at most one bucket, under that bucket's lock, and unlinked before its thread goes on.
 
@@ -15,6 +16,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::data::Deadline;
 use crate::data::bucket::Bucket;
 use crate::data::list::Node;
+use crate::kernel::signal;
 
 use super::green::{Green, Wait, Wake, this};
 use super::hub::{active, hand};
@@ -190,23 +192,36 @@ fn caller(address: usize) -> Option<bool> {
 
 #[inline(never)]
 fn wake_waiting(address: usize, count: usize, on_hub: bool, accept: impl Fn(&Wait) -> bool) -> usize {
-    let bucket = bucket(address);
-    bucket.lock.lock();
-    let mut woken = 0;
-    while woken < count && wake_first(bucket, address, on_hub, &accept).is_some() {
-        woken += 1;
-    }
-    bucket.lock.unlock();
-    woken
+    locked(bucket(address), on_hub, |bucket| {
+        let mut woken = 0;
+        while woken < count && wake_first(bucket, address, on_hub, &accept).is_some() {
+            woken += 1;
+        }
+        woken
+    })
 }
 
 #[inline(never)]
 fn wake_oldest(address: usize, on_hub: bool) -> Option<Wait> {
-    let bucket = bucket(address);
-    bucket.lock.lock();
-    let wait = wake_first(bucket, address, on_hub, |_| true);
-    bucket.lock.unlock();
-    wait
+    locked(bucket(address), on_hub, |bucket| wake_first(bucket, address, on_hub, |_| true))
+}
+
+/// Runs `work` under the lock of `bucket`.
+#[inline(always)]
+fn locked<R>(bucket: &Bucket<Green>, on_hub: bool, work: impl FnOnce(&Bucket<Green>) -> R) -> R {
+    quietly(on_hub, || {
+        bucket.lock.lock();
+        let answer = work(bucket);
+        bucket.lock.unlock();
+        answer
+    })
+}
+
+/// Runs `work`, which takes locks. A handler that interrupts a foreign thread there would ask for the same lock, or leave it
+/// taken by longjmp.
+#[inline(always)]
+fn quietly<R>(on_hub: bool, work: impl FnOnce() -> R) -> R {
+    if on_hub { work() } else { signal::masked(!0, work) }
 }
 
 /// Wakes all whose addresses signal handlers posted. Between rounds, on the hub's thread.
@@ -217,11 +232,11 @@ pub(super) fn wake_posted() {
         },
         || {
             for bucket in &TABLE {
-                bucket.lock.lock();
-                while let Some(node) = bucket.list.front() {
-                    wake_first(bucket, node.tag.get(), true, |_| true);
-                }
-                bucket.lock.unlock();
+                locked(bucket, true, |bucket| {
+                    while let Some(node) = bucket.list.front() {
+                        wake_first(bucket, node.tag.get(), true, |_| true);
+                    }
+                });
             }
         },
     );
@@ -232,8 +247,16 @@ pub(super) fn forked() {
     TABLE.iter().for_each(Bucket::forget);
 }
 
-/// Moves up to `count` waiters of `from` to the back of the queue of `to`; how many (FUTEX_REQUEUE).
+/// Moves up to `count` waiters of `from` to the back of the queue of `to`; how many (FUTEX_REQUEUE). In a signal handler,
+/// whose wake-up of `from` wakes all of them: 0.
 pub fn requeue(from: usize, to: usize, count: usize) -> usize {
+    match this() {
+        Some(green) if green.in_bypass() => 0,
+        here => quietly(here.is_some(), || move_waiters(from, to, count)),
+    }
+}
+
+fn move_waiters(from: usize, to: usize, count: usize) -> usize {
     let (source, target) = (bucket(from), bucket(to));
     let same = core::ptr::eq(source, target);
     // Two locks are taken in the order of their addresses.

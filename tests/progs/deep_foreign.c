@@ -1,32 +1,10 @@
-/* Real threads beside green ones inside libc. glibc makes them itself, for the expiry of a timer. */
-#include "prog.h"
+/* Real threads beside green ones inside libc. */
+#include "real.h"
 #include <dlfcn.h>
-#include <semaphore.h>
 
 enum { THREADS = 3, LINES = 2000 };
-static sem_t done;
 static int ends[2];
 static FILE *shared;
-
-struct task {
-    void *(*run)(void *);
-    void *arg;
-};
-
-static void expired(union sigval value) {
-    struct task *task = value.sival_ptr;
-    task->run(task->arg);
-    zero(sem_post(&done));
-}
-
-static void on_real_thread(struct task *task) {
-    struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = expired};
-    struct itimerspec soon = {.it_value = {.tv_nsec = 1}};
-    timer_t timer;
-    event.sigev_value.sival_ptr = task;
-    must(timer_create(CLOCK_MONOTONIC, &event, &timer));
-    must(timer_settime(timer, 0, &soon, NULL));
-}
 
 static void *nothing(void *arg) { return arg; }
 

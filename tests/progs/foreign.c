@@ -1,39 +1,15 @@
-/* Real threads beside green ones, at the same objects. glibc makes them itself, for the expiry of a timer: no library
- * stands between. */
-#include "prog.h"
+/* Real threads beside green ones, at the same objects. */
+#include "real.h"
 #include <linux/futex.h>
-#include <semaphore.h>
 #include <sys/syscall.h>
 
 enum { ROUNDS = 2000, THREADS = 4 };
-static sem_t done;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
 static long count;
 static int turn;
 
-struct task {
-    void *(*run)(void *);
-    void *arg;
-};
-
-static void expired(union sigval value) {
-    struct task *task = value.sival_ptr;
-    task->run(task->arg);
-    zero(sem_post(&done));
-}
-
-/* Runs it on a real thread, which posts `done` at its end. */
-static void on_real_thread(struct task *task) {
-    struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = expired};
-    struct itimerspec soon = {.it_value = {.tv_nsec = 1}};
-    timer_t timer;
-    event.sigev_value.sival_ptr = task;
-    must(timer_create(CLOCK_MONOTONIC, &event, &timer));
-    must(timer_settime(timer, 0, &soon, NULL));
-}
-
-/* The same by some green and some real threads; returns when all are done. */
+/* Runs it on some green and some real threads; returns when all are done. */
 static void by_both(void *(*run)(void *)) {
     struct task tasks[THREADS];
     pthread_t threads[THREADS];
@@ -265,8 +241,61 @@ static void given_up_inside(void) {
     printf("turn %d\n", turn);
 }
 
+/* A handler posts the semaphore that the very post which it interrupts is about: sem_post is safe in handlers. */
+static long posts, taken;
+static volatile int over;
+
+static void post_once_more(int sig) {
+    (void)sig;
+    __atomic_add_fetch(&posts, 1, __ATOMIC_SEQ_CST);
+    must(sem_post(&items));
+}
+
+static void *post_many(void *arg) {
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
+    struct itimerspec often = {{.tv_nsec = 20000}, {.tv_nsec = 20000}};
+    timer_t timer;
+    sigset_t usr1;
+    check(!sigemptyset(&usr1) && !sigaddset(&usr1, SIGUSR1));
+    zero(pthread_sigmask(SIG_UNBLOCK, &usr1, NULL));
+    event._sigev_un._tid = gettid();
+    must(timer_create(CLOCK_MONOTONIC, &event, &timer));
+    must(timer_settime(timer, 0, &often, NULL));
+    for (int i = 0; i < 5 * ROUNDS; i++) {
+        __atomic_add_fetch(&posts, 1, __ATOMIC_SEQ_CST);
+        must(sem_post(&items));
+        while (__atomic_load_n(&taken, __ATOMIC_SEQ_CST) < __atomic_load_n(&posts, __ATOMIC_SEQ_CST)) sched_yield();
+    }
+    must(timer_delete(timer));
+    return arg;
+}
+
+static void *take_all(void *arg) {
+    for (;;) {
+        must(sem_wait(&items));
+        if (over) return arg;
+        __atomic_add_fetch(&taken, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
+static void posted_by_handler(void) {
+    struct task task = {post_many, NULL};
+    pthread_t takers[THREADS];
+    struct sigaction action = {.sa_handler = post_once_more, .sa_flags = SA_RESTART};
+    must(sigaction(SIGUSR1, &action, NULL));
+    must(sem_init(&done, 0, 0));
+    must(sem_init(&items, 0, 0));
+    for (int i = 0; i < THREADS; i++) takers[i] = spawn(take_all, NULL);
+    on_real_thread(&task);
+    must(sem_wait(&done));
+    while (__atomic_load_n(&taken, __ATOMIC_SEQ_CST) != posts) breathe();
+    over = 1;
+    for (int i = 0; i < THREADS; i++) must(sem_post(&items));
+    for (int i = 0; i < THREADS; i++) join(takers[i]);
+}
+
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(mutexes),  CASE(conditions), CASE(semaphores), CASE(rwlocks),  CASE(barriers),
-                           CASE(futexes),  CASE(onces),      CASE(families),   CASE(given_up_inside), CASE(owners)};
+                           CASE(futexes),  CASE(onces),      CASE(families),   CASE(given_up_inside), CASE(owners), CASE(posted_by_handler)};
     return RUN(argc, argv, tests);
 }
