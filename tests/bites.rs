@@ -181,6 +181,7 @@ const OTHER_WAYS: &[(&str, &[&str])] = &[
         &["socket", "socketpair", "pipe", "pipe2", "eventfd", "epoll_create", "epoll_create1"],
     ),
     ("the kernel's event wakes the waiters too", &["shutdown"]),
+    ("for Eventlet's own descriptors in an unpatched program: tests/capi.rs needs it", &["epoll_ctl"]),
     ("no terminal without hardware keeps one waiting", &["tcdrain"]),
     ("glibc's own calls sched_yield", &["pthread_yield"]),
     (

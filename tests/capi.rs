@@ -55,6 +55,9 @@ cases!(sync, "sync.c": events, semaphores);
 cases!(queue, "queue.c": orders, bounded, fair, not_lost, channel, joined, deleted);
 cases!(pool, "pool.c": bounded, slots, empty, mapped, piled);
 cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, many, cooperative, forked);
+cases!(net, "net.c": inet, local, reuse, errors, everywhere, numbers);
+cases!(tpool, "tpool.c": many, parked, raised, killed, forked);
+cases!(serve, "serve.c": many, limited, ends, timeouts, errors, full, anywhere);
 
 cases!(cpp, "unwind.cpp": unwound);
 

@@ -19,6 +19,7 @@
 #define EVENTLET_H
 
 #include <stddef.h>
+#include <sys/socket.h>
 
 #if defined(__cplusplus) && __cplusplus >= 201103L
 #define EVENTLET_NORETURN [[noreturn]]
@@ -287,6 +288,56 @@ int eventlet_pile_spawn(eventlet_pile *pile, void *(*fn)(void *), void *arg);
 
 /* As eventlet_iter_next. The end: all that were spawned have been asked for. */
 int eventlet_pile_next(eventlet_pile *pile, void **result);
+
+/* ---- Sockets and servers ---------------------------------------------------------------------------------------------
+ *
+ * An address is "host:port", "[v6]:port" or "unix:/path"; a port is a number; what is no numeric host is looked up by the
+ * system's own name service. Descriptors made here, their dups, and what is accepted from them are green in every call,
+ * whatever is patched. They block, and close at exec. Options that are NULL, or all zero, are the defaults. */
+typedef struct {
+    int family;     /* AF_INET, AF_INET6, AF_UNIX; 0: as the address says */
+    int backlog;    /* 0: 50 */
+    int reuse_addr; /* SO_REUSEADDR. 0: on; 1 on, -1 off */
+    int reuse_port; /* SO_REUSEPORT. 0: on for a fixed port, off for port 0; 1 on, -1 off */
+} eventlet_listen_options;
+
+typedef struct {
+    int family;       /* as above */
+    const char *bind; /* the address to come from ("host:port", port 0: any), or NULL */
+    double timeout;   /* seconds for all of it, the look-up included; 0: as long as the kernel tries */
+} eventlet_connect_options;
+
+/* A connected stream socket; waits. Of several addresses the first that answers; ":80" is port 80 of this host.
+ * -1: EINVAL (malformed, NULL, NaN), EHOSTUNREACH (no such host), EAFNOSUPPORT (not in that family), ENAMETOOLONG (unix:),
+ * ETIMEDOUT; EAGAIN (no thread for the look-up); EPERM; else the errno of socket, bind or connect: ECONNREFUSED, ENOENT ... */
+int eventlet_connect(const char *address, const eventlet_connect_options *options);
+
+/* A listening stream socket. ":80" is port 80 of any address (of IPv4, unless family says AF_INET6); a name with several
+ * addresses gives one of them, IPv4 first. The path of a unix socket stays after close, and is EADDRINUSE then.
+ * -1: as above, and the errno of bind or listen: EADDRINUSE, EADDRNOTAVAIL, EACCES ... */
+int eventlet_listen(const char *address, const eventlet_listen_options *options);
+
+/* Accepts clients of a listening socket, and calls handle(client, its address, the address's length, ctx) in a green thread
+ * for each, at most `concurrency` (0: 1000) at a time; what comes above it waits in the backlog. The client is closed when
+ * the handler ends, unless the handler has closed it itself.
+ *
+ * Returns 0 when a handler calls eventlet_stop_serve; -1 with the code when one raises (but for EVENTLET_EXIT and
+ * EVENTLET_TIMEOUT, which end that client alone); -1 when the socket accepts no more: EBADF, EINVAL, ENOTSOCK, EOPNOTSUPP; and
+ * EINVAL (handle is NULL), EPERM. Without room for one more client (EMFILE, ENFILE, ENOBUFS, ENOMEM) it waits and goes on. Handlers
+ * that run still go on after its return, and the listener stays open. */
+int eventlet_serve(int listener, void (*handle)(int client, const struct sockaddr *peer, socklen_t length, void *ctx),
+                   void *ctx, size_t concurrency);
+
+/* From a handler: raises EVENTLET_STOP_SERVE. On a thread that is not green it aborts. */
+EVENTLET_NORETURN void eventlet_stop_serve(void);
+
+/* ---- Real threads ----------------------------------------------------------------------------------------------------
+ *
+ * Calls fn(arg) on a thread of the kernel's own, from a pool of EVENTLET_THREADPOOL_SIZE (20; 0: none, it is called here),
+ * while the caller waits and other green threads run: for what computes long, or blocks where nothing can be patched. fn is
+ * on a thread that is not green, but eventlet_raise works there, and eventlet_tpool_execute calls in place. If the caller is
+ * ended meanwhile, fn goes on. 0, with what fn returned in *result; or -1 with the code it raised; EINVAL, EAGAIN, EPERM. */
+int eventlet_tpool_execute(void *(*fn)(void *), void *arg, void **result);
 
 /* ---- Patching --------------------------------------------------------------------------------------------------------
  *

@@ -7,11 +7,13 @@
 //! | `thread` | green threads |
 //! | `timeout`, `sync`, `queue` | timeouts; events and semaphores; queues |
 //! | `pool` | pools, iterators, piles |
+//! | `net` | sockets and servers; real threads |
 //! | `patch` | what is patched; reports |
 //!
 //! Safety: a handle is NULL or was given out and not yet released or deleted (the header asks for it); a place for a result
 //! is NULL or writable. A function holds nothing with a destructor when it sets errno: there a raise unwinds.
 
+mod net;
 mod patch;
 mod pool;
 mod queue;

@@ -11,6 +11,8 @@
 //!    ```
 //! 2. A body `|g| ...` runs when the caller is a green thread that may park here (`g`) and the group is patched. All
 //!    others (foreign threads, dormant, bypass, before the constructor) get the real function: the bare behaviour.
+//!    A first parameter that is named `fd` is the descriptor in question: those of Eventlet's own calls are always green.
+//!    `|g: (condition)| ...`: and if the condition holds.
 //! 3. A body without `|g|` runs for everybody. It asks `green()` who calls, and answers the rest by
 //!    `real()(fd, buf, n)`: for rows that also wake (close, unlock, post) or that make the first thread.
 //! 4. Attributes, in any order:
@@ -41,10 +43,11 @@
 //! arguments on under the same contract. A real pointer is the next function of that name after ours, and has the
 //! prototype as well. Redhook's output takes `&mut` of a static `Once` that lives for ever and synchronises itself.
 
-use core::ffi::{CStr, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use eventlet_core::runtime::{self, Green, signals};
+use eventlet_core::blocking::kind;
+use eventlet_core::runtime::{self, Green, descriptors, signals};
 
 use crate::table::{self, Group};
 
@@ -52,7 +55,24 @@ use crate::table::{self, Group};
 #[inline(always)]
 pub fn green(group: Group) -> Option<&'static Green> {
     let green = runtime::current()?;
-    table::patched(group).then_some(green)
+    (table::patched(group) || table::forced(group)).then_some(green)
+}
+
+/// The same for a call about `fd`: what Eventlet's own calls made is green whatever is patched, and so are reads and
+/// writes of sockets with group socket alone.
+#[inline(always)]
+pub fn green_at(group: Group, fd: c_int) -> Option<&'static Green> {
+    let green = runtime::current()?;
+    (table::patched(group) || by_descriptor(group, fd)).then_some(green)
+}
+
+#[cold]
+fn by_descriptor(group: Group, fd: c_int) -> bool {
+    table::forced(group)
+        || descriptors::is_green(fd)
+        || matches!(group, Group::Os)
+            && table::patched(Group::Socket)
+            && kind::of(fd, descriptors::entry(fd)).is_socket()
 }
 
 /// The end of a green thread's row: signal handlers that wait for the thread run now, as the kernel runs them at the
@@ -154,7 +174,7 @@ macro_rules! row {
         pub mod $name {
             use super::super::*;
             use $crate::interpose::Real;
-            use $crate::table::{Group, Row, flag};
+            use $crate::table::{self, Group, Row, flag};
 
             type Function = unsafe extern "C" fn($($t),*) -> $answer;
 
@@ -175,6 +195,12 @@ macro_rules! row {
                 $crate::interpose::green(Group::$group)
             }
 
+            /// The same for a call about `fd`.
+            #[inline(always)]
+            pub fn green_at(fd: core::ffi::c_int) -> Option<&'static eventlet_core::runtime::Green> {
+                $crate::interpose::green_at(Group::$group, fd)
+            }
+
             /// What the exported names do.
             #[inline(always)]
             pub unsafe fn body($($p: $t),*) -> $answer {
@@ -182,6 +208,14 @@ macro_rules! row {
             }
 
             $crate::interpose::export! { $name ($($p: $t),*) ($answer) [$($attribute)*] }
+
+            /// The export, for objects in which the group is patched though it is not elsewhere.
+            unsafe extern "C" fn imported($($p: $t),*) -> $answer {
+                if !table::patched(Group::$group) { table::force(Group::$group); }
+                let answer = body($($p),*);
+                table::force_nothing();
+                answer
+            }
 
             mod deep {
                 use super::*;
@@ -199,6 +233,7 @@ macro_rules! row {
                 group: Group::$group.name().as_ptr(),
                 flags: 0 $(| flag::$attribute)*,
                 export: export::POINTER,
+                imported: imported as Function as *const core::ffi::c_void,
                 real: &raw const REAL,
                 bind: || { real(); },
                 bare: deep::BARE,
@@ -215,10 +250,20 @@ macro_rules! prototype {
     ($name:ident []) => { const _: Function = libc::$name; };
 }
 
-/// The two forms of a body.
+/// The forms of a body.
 macro_rules! body {
+    ($arguments:tt { |$g:ident: ($($too:tt)*)| $($body:tt)* }) => {
+        match green().or_else(|| eventlet_core::runtime::current().filter(|_| $($too)*)) {
+            Some($g) => {
+                let answer = { $($body)* };
+                $crate::interpose::end($g);
+                answer
+            }
+            None => real() $arguments,
+        }
+    };
     ($arguments:tt { |$g:ident| $($body:tt)* }) => {
-        match green() {
+        match $crate::interpose::caller! { $arguments $arguments } {
             Some($g) => {
                 let answer = { $($body)* };
                 $crate::interpose::end($g);
@@ -228,6 +273,16 @@ macro_rules! body {
         }
     };
     ($arguments:tt { $($body:tt)* }) => { $($body)* };
+}
+
+/// Who calls: a row whose first parameter is `fd` is about that descriptor.
+macro_rules! caller {
+    ((fd $($others:tt)*) ($fd:ident $($rest:tt)*)) => {
+        green_at($fd)
+    };
+    ($names:tt $arguments:tt) => {
+        green()
+    };
 }
 
 /// The module `export` of a row: the exported symbol, its address, and how to find the real function.
@@ -316,4 +371,4 @@ macro_rules! symbols {
     };
 }
 
-pub(crate) use {bare, body, export, prototype, row, rows, symbols};
+pub(crate) use {bare, body, caller, export, prototype, row, rows, symbols};

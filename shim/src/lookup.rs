@@ -81,6 +81,7 @@ pub const ROWS: &[Row] = &[Row {
     group: Group::Os.name().as_ptr(),
     flags: flag::unchecked,
     export: dlsym as Function as *const c_void,
+    imported: core::ptr::null(),
     real: &raw const REAL,
     bind: || {
         bind();

@@ -1,9 +1,9 @@
-//! Group os: descriptors.
+//! Group os: descriptors. What only keeps the table true (close, dup, modes) does so whatever is patched.
 
 use core::ffi::{c_int, c_uint, c_ulong, c_void};
 
 use eventlet_core::blocking::{io, life, offloaded};
-use eventlet_core::runtime::hub;
+use eventlet_core::runtime::{current, hub};
 use eventlet_core::syscall;
 use libc::iovec;
 
@@ -44,7 +44,7 @@ rows! { Os;
     /// A number that is not to be closed looks as if it were closed already.
     #[stateful] #[deep] #[also(__close)]
     fn close(fd: c_int) -> c_int {
-        match green() {
+        match current() {
             Some(g) => errno::from(life::close(g, fd)),
             None => errno::answer(life::close_elsewhere(fd, || real()(fd))),
         }
@@ -53,7 +53,7 @@ rows! { Os;
     /// How stdio, directories and the resolver close.
     #[stateful] #[deep] #[optional] #[unchecked = "not declared"]
     fn __close_nocancel(fd: c_int) -> c_int {
-        match green() {
+        match current() {
             Some(_) => errno::from(life::close_quietly(fd)),
             None => errno::answer(life::close_elsewhere(fd, || real()(fd))),
         }
@@ -82,27 +82,29 @@ rows! { Os;
     /// Around our own descriptors, whoever calls.
     fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
         if !hub::active() { return real()(first, last, flags); }
-        errno::from(life::close_range(first, last, flags, green().is_some()))
+        errno::from(life::close_range(first, last, flags, current().is_some()))
     }
 
     #[unchecked = "not declared"]
     fn closefrom(first: c_int) -> () {
         if !hub::active() { return real()(first); }
-        let _ = life::close_range(first.max(0) as c_uint, c_uint::MAX, 0, green().is_some());
+        let _ = life::close_range(first.max(0) as c_uint, c_uint::MAX, 0, current().is_some());
     }
 
     /// libc closes the number out of our sight.
     #[also(_IO_fclose)]
     fn fclose(stream: *mut libc::FILE) -> c_int {
-        if green().is_some() { life::stream_closes(errno::keeping(|| libc::fileno(stream))); }
+        if current().is_some() { life::stream_closes(errno::keeping(|| libc::fileno(stream))); }
         real()(stream)
     }
 
-    fn dup(fd: c_int) -> c_int { |_g| errno::from(life::dup(fd)) }
+    fn dup(fd: c_int) -> c_int {
+        if current().is_some() { errno::from(life::dup(fd)) } else { real()(fd) }
+    }
 
     #[deep] #[stateful] #[also(__dup2)]
     fn dup2(fd: c_int, new: c_int) -> c_int {
-        match green() {
+        match current() {
             Some(_) => errno::from(life::dup2(fd, new)),
             None => errno::answer(life::replace_elsewhere(new, || real()(fd, new))),
         }
@@ -110,7 +112,7 @@ rows! { Os;
 
     #[deep] #[stateful]
     fn dup3(fd: c_int, new: c_int, flags: c_int) -> c_int {
-        match green() {
+        match current() {
             Some(_) => errno::from(life::dup3(fd, new, flags)),
             None => errno::answer(life::replace_elsewhere(new, || real()(fd, new, flags))),
         }
@@ -118,10 +120,10 @@ rows! { Os;
 
     #[unchecked = "variadic"] #[also(fcntl64, __fcntl)]
     fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
-        if let Some(g) = green()
-            && let Some(answer) =
-                life::fcntl(fd, command, argument).or_else(|| offloaded::fcntl(g, fd, command, argument))
-        {
+        if current().is_some() && let Some(answer) = life::fcntl(fd, command, argument) {
+            return errno::from(answer);
+        }
+        if let Some(g) = green_at(fd) && let Some(answer) = offloaded::fcntl(g, fd, command, argument) {
             return errno::from(answer);
         }
         let answer = real()(fd, command, argument);
@@ -132,7 +134,7 @@ rows! { Os;
     #[unchecked = "variadic"]
     fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> c_int {
         let answer = real()(fd, request, argument);
-        if request == libc::FIONBIO { life::mode_changed(fd, green()); }
+        if request == libc::FIONBIO { life::mode_changed(fd, current()); }
         answer
     }
 }

@@ -5,17 +5,23 @@ use core::ffi::c_int;
 use eventlet_core::blocking::poll::{milliseconds, timespec_deadline};
 use eventlet_core::blocking::{epoll, life, poll as polling, select as selecting};
 use eventlet_core::kernel::Errno;
-use eventlet_core::runtime::poller;
+use eventlet_core::runtime::{Green, current, descriptors, poller};
 use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec};
 
 use crate::deep::bare::{self, cancellable};
 use crate::errno;
 use crate::interpose::{fortify, rows};
 
+/// Who calls `select`: Eventlet's own descriptors are green there too.
+unsafe fn green_in(g: Option<&'static Green>, n: c_int, sets: [*mut fd_set; 3]) -> Option<&'static Green> {
+    // SAFETY: the C function's contract.
+    g.or_else(|| current().filter(|_| unsafe { selecting::any_green(n, sets) }))
+}
+
 rows! { Select;
     #[deep] #[also(__poll)]
     fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int {
-        |g| errno::from(polling::poll(g, fds, count, timeout))
+        |g: (polling::any_green(fds, count))| errno::from(polling::poll(g, fds, count, timeout))
     } else SYS_poll
 
     #[unchecked = "not declared"]
@@ -26,7 +32,7 @@ rows! { Select;
 
     #[deep]
     fn ppoll(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int {
-        |g| errno::from(polling::ppoll(g, fds, count, timeout, mask))
+        |g: (polling::any_green(fds, count))| errno::from(polling::ppoll(g, fds, count, timeout, mask))
     } else { cancellable(|| errno::from(bare::ppoll(fds, count, timeout, mask))) }
 
     #[unchecked = "not declared"]
@@ -41,7 +47,7 @@ rows! { Select;
     fn select(
         n: c_int, read: *mut fd_set, write: *mut fd_set, except: *mut fd_set, timeout: *mut libc::timeval
     ) -> c_int {
-        match green() {
+        match green_in(green(), n, [read, write, except]) {
             Some(g) => errno::from(selecting::select(g, n, [read, write, except], timeout)),
             None => real()(selecting::in_use(n), read, write, except, timeout),
         }
@@ -52,7 +58,7 @@ rows! { Select;
         n: c_int, read: *mut fd_set, write: *mut fd_set, except: *mut fd_set, timeout: *const timespec,
         mask: *const sigset_t
     ) -> c_int {
-        match green() {
+        match green_in(green(), n, [read, write, except]) {
             Some(g) => errno::from(selecting::pselect(g, n, [read, write, except], timeout, mask)),
             None => real()(selecting::in_use(n), read, write, except, timeout, mask),
         }
@@ -69,6 +75,15 @@ rows! { Select;
         if green().is_some() { return errno::from(life::epoll_create(flags)); }
         let fd = real()(flags);
         if fd >= 0 && poller::making() { poller::move_high(fd) } else { fd }
+    }
+
+    /// One that watches a descriptor of Eventlet's own is waited for as that is.
+    fn epoll_ctl(fd: c_int, operation: c_int, watched: c_int, event: *mut epoll_event) -> c_int {
+        let answer = real()(fd, operation, watched, event);
+        if answer == 0 && operation == libc::EPOLL_CTL_ADD && descriptors::is_green(watched) {
+            life::watches(fd);
+        }
+        answer
     }
 
     #[deep]

@@ -3,7 +3,7 @@
 use core::ffi::{c_int, c_uint, c_void};
 
 use eventlet_core::blocking::{batch, connection, life, socket as sockets};
-use eventlet_core::runtime::hub;
+use eventlet_core::runtime::{current, hub};
 use libc::{mmsghdr, msghdr, sockaddr, socklen_t, timespec};
 
 use crate::errno;
@@ -34,10 +34,12 @@ rows! { Socket;
         |g| errno::from(connection::connect(g, fd, address, length))
     } else SYS_connect
 
-    fn shutdown(fd: c_int, how: c_int) -> c_int { |_g| errno::from(life::shutdown(fd, how)) }
+    fn shutdown(fd: c_int, how: c_int) -> c_int {
+        if current().is_some() { errno::from(life::shutdown(fd, how)) } else { real()(fd, how) }
+    }
 
     fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, length: socklen_t) -> c_int {
-        if green().is_some() { return errno::from(life::setsockopt(fd, level, name, value, length)); }
+        if current().is_some() { return errno::from(life::setsockopt(fd, level, name, value, length)); }
         let answer = real()(fd, level, name, value, length);
         if hub::active() && level == libc::SOL_SOCKET { life::mode_changed(fd, None); }
         answer

@@ -10,6 +10,8 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::ffi::CString;
 
+use eventlet_core::runtime;
+
 use crate::interpose::Real;
 
 /// What can be patched by itself, as Eventlet's `monkey_patch(os=..., select=..., ...)`.
@@ -72,6 +74,8 @@ pub struct Row {
     pub flags: u32,
     /// Our function.
     pub export: *const c_void,
+    /// The same, green for its caller even where the group is not patched (`eventlet_import_patched`).
+    pub imported: *const c_void,
     /// Where the real function's address lies.
     pub real: *const Real,
     /// Binds the real function.
@@ -160,7 +164,7 @@ unsafe impl Sync for Table {}
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals, reason = "a C symbol")]
 pub static eventlet_table: Table =
-    Table { version: 1, count: COUNT as u32, row_size: size_of::<Row>(), rows: ALL.as_ptr() };
+    Table { version: 2, count: COUNT as u32, row_size: size_of::<Row>(), rows: ALL.as_ptr() };
 
 /// The groups in force: none before the constructor has run, and none where the library is inert.
 static PATCHED: AtomicU32 = AtomicU32::new(0);
@@ -169,6 +173,30 @@ static PATCHED: AtomicU32 = AtomicU32::new(0);
 #[inline(always)]
 pub fn patched(group: Group) -> bool {
     PATCHED.load(Ordering::Relaxed) & group as u32 != 0
+}
+
+/// The group of the call that an imported object makes, until the row has asked. Only the hub's thread uses it, between
+/// two instructions of ours, where nobody is preempted.
+static FORCED: AtomicU32 = AtomicU32::new(0);
+
+/// The call that follows is green though `group` is not patched.
+pub fn force(group: Group) {
+    if runtime::this().is_some() {
+        FORCED.store(group as u32, Ordering::Relaxed);
+    }
+}
+
+/// No call is, unless [`force`] says so again.
+pub fn force_nothing() {
+    if runtime::this().is_some() {
+        FORCED.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Whether this call, of `group`, is; asked once.
+#[cold]
+pub fn forced(group: Group) -> bool {
+    FORCED.load(Ordering::Relaxed) != 0 && FORCED.swap(0, Ordering::Relaxed) & group as u32 != 0
 }
 
 /// All groups.

@@ -97,6 +97,7 @@ pub const ROWS: &[Row] = &[Row {
     group: Group::Os.name().as_ptr(),
     flags: flag::unchecked,
     export: vfork as unsafe extern "C" fn() -> c_int as *const c_void,
+    imported: core::ptr::null(),
     real: &raw const REAL,
     bind: || {
         REAL.get(find);

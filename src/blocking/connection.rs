@@ -10,6 +10,7 @@ use core::ffi::{c_int, c_void};
 
 use libc::{sockaddr, socklen_t};
 
+use crate::data::Deadline;
 use crate::data::fdtable::{Kind, flag};
 use crate::kernel::{Errno, Result};
 use crate::runtime::descriptors::{self, Side};
@@ -41,29 +42,48 @@ pub unsafe fn accept(
     }
     loop {
         // SAFETY: the C function's contract.
-        let answer = unsafe { uring::accept(fd, address.cast(), length.cast(), flags) };
-        match answer.unwrap_or_else(|| without_waiting(fd, attempt)) {
-            Ok(new) => {
-                inherit(&turn, new, flags);
-                turn.left(false);
-                return Ok(new);
-            }
-            Err(AGAIN) => {
-                turn.entry.short_read();
-                turn.wait()?;
-            }
-            Err(errno) => {
-                turn.left(false);
-                return Err(errno);
-            }
+        match unsafe { accept_now(&turn, address, length, flags) } {
+            Err(AGAIN) => turn.wait()?,
+            answer => return answer,
         }
     }
+}
+
+/// One try that does not wait, on a listener that blocks or does not. EAGAIN: nobody has come.
+pub unsafe fn accept_now(
+    turn: &Turn,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+    flags: c_int,
+) -> Result<c_int> {
+    let fd = turn.fd;
+    // SAFETY: the C function's contract.
+    let attempt = || unsafe {
+        syscall!(libc::SYS_accept4, fd, address.cast::<c_void>(), length, flags).map(|fd| fd as c_int)
+    };
+    let answer = if kind::nonblocking(fd, turn.entry)? {
+        attempt()
+    } else {
+        // SAFETY: the C function's contract.
+        let answer = unsafe { uring::accept(fd, address.cast(), length.cast(), flags) };
+        answer.unwrap_or_else(|| without_waiting(fd, attempt))
+    };
+    match answer {
+        Err(AGAIN) => _ = turn.entry.short_read(),
+        answer => {
+            if let Ok(new) = answer {
+                inherit(turn, new, flags);
+            }
+            turn.left(false);
+        }
+    }
+    answer
 }
 
 /// An accepted socket is what its listener is; its mode comes from the flags, its timeouts may be the listener's.
 fn inherit(turn: &Turn, new: c_int, flags: c_int) {
     let listener = turn.entry;
-    let kept = listener.flags() & (flag::LAYERED | flag::LOWAT | flag::RECORDS);
+    let kept = listener.flags() & (flag::LAYERED | flag::LOWAT | flag::RECORDS | flag::GREEN);
     descriptors::born(new, listener.kind(), kept, flags & libc::SOCK_NONBLOCK != 0);
     if !descriptors::is_fresh(listener) || listener.receive_ms() != 0 || listener.has(flag::SNDTIMEO) {
         descriptors::mode_changed(new);
@@ -78,7 +98,22 @@ pub unsafe fn connect(
     address: *const sockaddr,
     length: socklen_t,
 ) -> Result<()> {
+    // SAFETY: the C function's contract.
+    unsafe { connect_until(green, fd, address, length, None) }
+}
+
+/// The same with a deadline in place of SO_SNDTIMEO. EINPROGRESS, EAGAIN (AF_UNIX): it passed.
+pub unsafe fn connect_until(
+    green: &'static Green,
+    fd: c_int,
+    address: *const sockaddr,
+    length: socklen_t,
+    deadline: Option<Deadline>,
+) -> Result<()> {
     let mut turn = Turn::new(green, fd, Side::Write, "connect")?;
+    if let Some(deadline) = deadline {
+        turn.until(deadline);
+    }
     // SAFETY: the C function's contract.
     let attempt = || unsafe { syscall!(libc::SYS_connect, fd, address.cast::<c_void>(), length).map(drop) };
     let kind = kind::of(fd, turn.entry);

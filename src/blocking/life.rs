@@ -236,3 +236,17 @@ pub fn shutdown(fd: c_int, how: c_int) -> Result<()> {
     // SAFETY: takes no pointer.
     unsafe { syscall!(libc::SYS_shutdown, fd, how).map(drop) }
 }
+
+/// `epoll`, a program's epoll descriptor, watches one that is green whatever is patched.
+pub fn watches(epoll: c_int) {
+    if !is_own(epoll) {
+        kind::of(epoll, descriptors::entry(epoll));
+        descriptors::make_green(epoll);
+    }
+}
+
+/// Whether `fd` is open.
+pub fn is_open(fd: c_int) -> bool {
+    // SAFETY: F_GETFD takes nothing.
+    unsafe { syscall!(libc::SYS_fcntl, fd, libc::F_GETFD) }.is_ok()
+}

@@ -18,6 +18,13 @@ const NOW: Deadline = Deadline(0);
 /// The kernel's size of a signal set.
 pub const SIGSET_BYTES: usize = 8;
 
+/// Whether one of them is green whatever is patched.
+pub unsafe fn any_green(fds: *const pollfd, count: nfds_t) -> bool {
+    // SAFETY: the C function's contract; where no descriptor is green nothing is read.
+    descriptors::any_green()
+        && (0..count as usize).any(|place| descriptors::is_green(unsafe { (*fds.add(place)).fd }))
+}
+
 /// `poll`.
 pub unsafe fn poll(green: &Green, fds: *mut pollfd, count: nfds_t, timeout: c_int) -> Result<usize> {
     // SAFETY: the C function's contract.

@@ -70,6 +70,13 @@ impl Sets {
     }
 }
 
+/// Whether one of them is green whatever is patched.
+pub unsafe fn any_green(n: c_int, sets: [*mut fd_set; 3]) -> bool {
+    let n = n.clamp(0, (LARGEST * 64) as c_int) as usize;
+    let all = Sets { n, sets: sets.map(<*mut fd_set>::cast), mask: core::ptr::null() };
+    descriptors::any_green() && all.numbers().any(descriptors::is_green)
+}
+
 /// `select`; what is left of the time goes into `timeout`, as Linux does it.
 pub unsafe fn select(
     green: &Green,

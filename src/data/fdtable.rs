@@ -94,6 +94,8 @@ pub mod flag {
     pub const WAITED: u16 = 1 << 12;
     /// A reader let the others go first, since the last read had to wait.
     pub const EXPECTED: u16 = 1 << 13;
+    /// Made by Eventlet's own calls: green whatever is patched.
+    pub const GREEN: u16 = 1 << 14;
 }
 
 /// What a foreign thread or a handler says of a number, in [`Entry::gone`].

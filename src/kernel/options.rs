@@ -88,6 +88,12 @@ pub static DETECT: Switch = Switch::new(
 );
 /// EVENTLET_STATS
 pub static STATS: Switch = Switch::new(c"EVENTLET_STATS", 0, "1: print the counters on stderr at exit");
+/// EVENTLET_THREADPOOL_SIZE
+pub static THREADPOOL_SIZE: Switch = Switch::new(
+    c"EVENTLET_THREADPOOL_SIZE",
+    20,
+    "real threads of eventlet_tpool_execute and of its name look-ups at most; 0: none, all in place",
+);
 /// EVENTLET_FAULT: test hooks, a bit mask of [`fault`].
 pub static FAULT: Switch =
     Switch::new(c"EVENTLET_FAULT", 0, "test hooks that make a part fail; see src/kernel/options.rs");
@@ -117,7 +123,8 @@ pub mod fault {
 }
 
 /// Every option, for the reader and for `--help`.
-pub static ALL: [&Switch; 7] = [&PREEMPT, &STACK_SIZE, &CHILDREN, &LOG, &DETECT, &STATS, &FAULT];
+pub static ALL: [&Switch; 8] =
+    [&PREEMPT, &STACK_SIZE, &CHILDREN, &LOG, &DETECT, &STATS, &THREADPOOL_SIZE, &FAULT];
 
 /// Reads the environment. A value that is no number is reported and ignored.
 pub fn load() {

@@ -14,7 +14,7 @@
 //! Safety: on the hub's kernel thread alone, but for the functions that say "any thread".
 
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use crate::data::bell::Mark;
 use crate::data::fdtable::{self, FdTable, Kind, flag, gone};
@@ -180,7 +180,8 @@ pub fn duplicated(from: i32, to: i32) {
         | flag::SNDTIMEO
         | flag::NO_NOWAIT_READ
         | flag::NO_NOWAIT_WRITE
-        | flag::RECORDS;
+        | flag::RECORDS
+        | flag::GREEN;
     let (old, new) = (TABLE.get(from), TABLE.get(to));
     closing(to);
     if TABLE.is_far(new) || old.kind() == Kind::Unknown {
@@ -191,6 +192,30 @@ pub fn duplicated(from: i32, to: i32) {
     new.epoch.set(old.epoch.get());
     new.set_receive_ms(old.receive_ms());
     TABLE.note(to);
+}
+
+/// Whether any descriptor was ever marked by [`make_green`].
+static ANY_GREEN: AtomicBool = AtomicBool::new(false);
+
+/// `fd` is green whatever is patched, and so are its duplicates and what it accepts.
+pub fn make_green(fd: i32) {
+    let entry = TABLE.get(fd);
+    if !TABLE.is_far(entry) {
+        entry.set(flag::GREEN);
+        ANY_GREEN.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether some descriptor may be so. Any thread.
+#[inline(always)]
+pub fn any_green() -> bool {
+    ANY_GREEN.load(Ordering::Relaxed)
+}
+
+/// Whether `fd` is green whatever is patched. Any thread.
+#[inline(always)]
+pub fn is_green(fd: i32) -> bool {
+    any_green() && TABLE.get(fd).has(flag::GREEN)
 }
 
 /// Whether the remembered mode of `entry` still holds.

@@ -330,7 +330,7 @@ impl Hub {
                     first.bypass.set(0);
                     self.running.set(first);
                     stats::SWITCHES.bump();
-                    preempt::slice_begins();
+                    preempt::slice_begins(first);
                     return;
                 }
                 self.resume(green);
@@ -360,7 +360,7 @@ impl Hub {
         cpu::turn_begins();
         self.switches.set(self.switches.get() + 1);
         stats::SWITCHES.bump();
-        preempt::slice_begins();
+        preempt::slice_begins(green);
         if self.fs.get() != green.tcb.get() {
             self.fs.set(green.tcb.get());
             // SAFETY: a complete TCB; the loop holds no address of a thread-local.

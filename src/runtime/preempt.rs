@@ -22,7 +22,7 @@ use crate::kernel::signal::{Action, set_action};
 use crate::kernel::{Result, options, stats};
 use crate::syscall;
 
-use super::green::this;
+use super::green::{Green, this};
 use super::hub::hub;
 use super::offload;
 
@@ -42,15 +42,21 @@ static IDLE: AtomicBool = AtomicBool::new(true);
 static ASLEEP: AtomicU32 = AtomicU32::new(0);
 static HUB_TID: AtomicI32 = AtomicI32::new(0);
 static CONTENDED: AtomicBool = AtomicBool::new(false);
+/// Whether the thread that has its turn may be cut. One that may not is left alone: a signal would end its native waits.
+static MAY_CUT: AtomicBool = AtomicBool::new(true);
+/// Its tid.
+static TID: AtomicI32 = AtomicI32::new(0);
 static PAUSE: AtomicI64 = AtomicI64::new(TICK);
 
 const RANGES: usize = 16;
 static FROM: [AtomicUsize; RANGES] = [const { AtomicUsize::new(0) }; RANGES];
 static TO: [AtomicUsize; RANGES] = [const { AtomicUsize::new(0) }; RANGES];
 
-/// A thread has its turn.
+/// `green` has its turn.
 #[inline(always)]
-pub(super) fn slice_begins() {
+pub(super) fn slice_begins(green: &Green) {
+    MAY_CUT.store(green.preemptible.get(), Ordering::Relaxed);
+    TID.store(green.tid.get(), Ordering::Relaxed);
     SLICE.store(SLICE.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     if ASLEEP.load(Ordering::Relaxed) != 0 {
         wake_helper();
@@ -63,6 +69,13 @@ pub(super) fn idle(waits: bool) {
     IDLE.store(waits, Ordering::Relaxed);
 }
 
+/// The running number of the turn that lasts now, and the tid of the thread that has it; None: the hub waits in the poller.
+/// Any thread.
+pub fn turn() -> Option<(u64, i32)> {
+    let idle = IDLE.load(Ordering::Relaxed);
+    (!idle).then(|| (SLICE.load(Ordering::Relaxed), TID.load(Ordering::Relaxed)))
+}
+
 #[cold]
 fn wake_helper() {
     if ASLEEP.swap(0, Ordering::SeqCst) != 0 {
@@ -73,6 +86,8 @@ fn wake_helper() {
 
 /// Starts the helper, unless EVENTLET_PREEMPT=0. On the hub's thread, at activation and in a fork child.
 pub(super) fn start() -> Result<()> {
+    MAY_CUT.store(hub().first.preemptible.get(), Ordering::Relaxed);
+    TID.store(hub().first.tid.get(), Ordering::Relaxed);
     if !options::PREEMPT.on() {
         return Ok(());
     }
@@ -232,7 +247,8 @@ extern "C" fn helper() -> ! {
             let slice = SLICE.load(Ordering::Relaxed);
             let idle = IDLE.load(Ordering::Relaxed);
             let hub = HUB_TID.load(Ordering::Relaxed);
-            let hogged = slice == seen && !idle && CONTENDED.load(Ordering::Relaxed);
+            let contended = CONTENDED.load(Ordering::Relaxed) && MAY_CUT.load(Ordering::Relaxed);
+            let hogged = slice == seen && !idle && contended;
             if hogged && computes(hub) {
                 let _ = syscall!(libc::SYS_tgkill, pid, hub, SIGNAL);
             }

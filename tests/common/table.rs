@@ -14,6 +14,7 @@ pub struct Row {
     pub group: *const c_char,
     pub flags: u32,
     pub export: *const c_void,
+    pub imported: *const c_void,
     pub real: *const *const c_void,
     pub bind: *const c_void,
     pub bare: *const c_void,
@@ -63,7 +64,7 @@ pub fn table() -> &'static [Row] {
         assert!(!library.is_null(), "{}", text(libc::dlerror()));
         let table = libc::dlsym(library, c"eventlet_table".as_ptr()).cast::<Table>();
         let table = table.as_ref().expect("eventlet_table");
-        assert_eq!((table.version, table.row_size), (1, size_of::<Row>()));
+        assert_eq!((table.version, table.row_size), (2, size_of::<Row>()));
         slice::from_raw_parts(table.rows, table.count as usize)
     }
 }

@@ -2,7 +2,7 @@
 
 use core::ffi::{c_int, c_void};
 
-use eventlet_core::blocking::face::here;
+use eventlet_core::blocking::face::{here, tpool};
 use eventlet_core::kernel::log;
 use eventlet_core::runtime::raise::{self, Outcome};
 
@@ -10,10 +10,12 @@ use super::{Function, exports, store};
 
 exports! {
     fn eventlet_raise(code: c_int) -> ! {
-        let Ok(g) = here() else {
-            log::fatal(format_args!("eventlet_raise({code}) on a thread that is not green"))
-        };
-        raise::raise(g, if code > 0 { code } else { libc::EINVAL });
+        let code = if code > 0 { code } else { libc::EINVAL };
+        match here() {
+            Ok(g) => raise::raise(g, code),
+            Err(_) if tpool::raise(code) => {}
+            Err(_) => log::fatal(format_args!("eventlet_raise({code}) on a thread that is not green")),
+        }
         raise::unwind()
     }
 

@@ -28,12 +28,12 @@ use eventlet_core::kernel::log;
 use eventlet_core::kernel::options::{self, fault};
 use eventlet_core::kernel::patch::{self, Edit, Way};
 use eventlet_core::kernel::tasks::{self, Place};
-use eventlet_core::runtime::{fork, hub, this};
+use eventlet_core::runtime::{current, fork, hub, this};
 use eventlet_core::syscall;
 
-use crate::interpose::{green, rows};
+use crate::interpose::rows;
 use crate::lookup;
-use crate::table::{self, Group};
+use crate::table;
 use text::{JUMP, Text};
 
 /// What a detour does first. True: a child of posix_spawn calls, which shares our memory but is another process. Asked only
@@ -214,7 +214,7 @@ fn try_to_install() -> Result<Option<(usize, Way)>, &'static str> {
 
 unsafe extern "C" fn lock_wait(lock: *mut c_int, private: c_int) {
     // SAFETY: libc's own lock.
-    unsafe { internal::wait(green(Group::Thread), lock, private) };
+    unsafe { internal::wait(current(), lock, private) };
 }
 
 unsafe extern "C" fn lock_wake(lock: *mut c_int, private: c_int) {
@@ -225,10 +225,10 @@ unsafe extern "C" fn lock_wake(lock: *mut c_int, private: c_int) {
 const PRIVATE: c_int = 0;
 
 rows! { Thread;
-    /// libc waits for one of its own locks.
+    /// libc waits for one of its own locks. A thread that holds it may be parked whatever is patched.
     #[deep] #[optional] #[unchecked = "not declared"]
     fn __lll_lock_wait_private(lock: *mut c_int) -> () {
-        internal::wait(green(), lock, PRIVATE)
+        internal::wait(current(), lock, PRIVATE)
     } else { internal::wait(None, lock, PRIVATE) }
 
     #[deep] #[optional] #[unchecked = "not declared"]

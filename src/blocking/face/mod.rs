@@ -6,14 +6,18 @@
 //! Safety: on the hub's kernel thread alone, so `Cell`s do. A wait ends by a return, whatever was raised: only the edge
 //! unwinds, when no frame here has anything left to drop.
 
+pub mod address;
 pub mod event;
 pub mod line;
+pub mod net;
 pub mod pile;
 pub mod pool;
 pub mod queue;
 pub mod semaphore;
+pub mod serve;
 pub mod thread;
 pub mod timeout;
+pub mod tpool;
 
 use crate::data::Deadline;
 use crate::kernel::real::installed;
