@@ -114,6 +114,8 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("processes.c", "forked", &["_Fork"]),
     ("processes.c", "vfork_closes", &["vfork"]),
     ("processes.c", "waits", &["wait", "wait3", "wait4", "waitid", "waitpid"]),
+    ("pthread/by_thread.c", "getrusage_", &["getrusage"]),
+    ("pthread/by_thread.c", "nice_", &["getpriority", "nice", "setpriority"]),
     ("pthread/by_thread.c", "pthread_getcpuclockid_", &["clock_gettime"]),
     (
         "pthread/by_thread.c",
@@ -125,6 +127,7 @@ const ROWS: &[(&str, &str, &[&str])] = &[
         "pthread_setschedparam_",
         &["pthread_getschedparam", "pthread_setschedparam", "pthread_setschedprio"],
     ),
+    ("pthread/by_thread.c", "sched_rr_get_interval_", &["sched_rr_get_interval"]),
     (
         "pthread/by_thread.c",
         "sched_setscheduler_",

@@ -13,7 +13,7 @@ mod by_thread {
     use super::common;
     cases!("pthread/by_thread.c": pthread_setschedparam_, sched_setscheduler_, explicit_scheduling,
         pthread_setaffinity_np_, pthread_getcpuclockid_, pthread_setconcurrency_, stack_min,
-        pthread_setattr_default_np_);
+        pthread_setattr_default_np_, nice_, getrusage_, sched_rr_get_interval_);
 }
 
 mod protocols {

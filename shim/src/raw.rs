@@ -55,6 +55,9 @@ unsafe fn kept(number: c_long, [a, b, c, d, e, _]: Arguments) -> Option<c_long> 
             SYS_sigaltstack => signal sigaltstack(a, b),
             SYS_prctl => thread prctl(a, b, c, d, e),
             SYS_clock_gettime => sched clock_gettime(a, b),
+            SYS_setpriority => sched setpriority(a, b, c),
+            SYS_getrusage => sched getrusage(a, b),
+            SYS_sched_rr_get_interval => sched sched_rr_get_interval(a, b),
             SYS_sched_getparam => sched sched_getparam(a, b),
             SYS_sched_setparam => sched sched_setparam(a, b),
             SYS_sched_getscheduler => sched sched_getscheduler(a),
@@ -209,6 +212,10 @@ unsafe fn for_all(number: c_long, arguments: Arguments) -> Option<Result<usize>>
                     None => kernel(number, arguments),
                 }
             }
+            libc::SYS_getpriority if a == libc::PRIO_PROCESS as usize => match sched::by_tid(b as c_int) {
+                Some(target) => sched::nice(target).map(|value| (20 - value) as usize),
+                None => kernel(number, arguments),
+            },
             libc::SYS_sched_getaffinity => match sched::by_tid(a as c_int) {
                 Some(target) => sched::affinity(target, b, c as *mut c_void),
                 None => kernel(number, arguments),

@@ -5,6 +5,7 @@ use core::ffi::{c_int, c_void};
 
 use eventlet_core::blocking::sched;
 use eventlet_core::kernel::{Errno, Result};
+use eventlet_core::runtime::{Green, this};
 use libc::{clockid_t, cpu_set_t, pid_t, pthread_t, sched_param, size_t, timespec};
 
 use crate::errno;
@@ -12,13 +13,18 @@ use crate::interpose::rows;
 use crate::thread::target;
 
 /// What the kernel does not fill of the program's set is empty.
-unsafe fn affinity(of: &eventlet_core::runtime::Green, size: size_t, set: *mut cpu_set_t) -> Result<()> {
+unsafe fn affinity(of: &Green, size: size_t, set: *mut cpu_set_t) -> Result<()> {
     // SAFETY: the C contract: `size` bytes at `set`.
     unsafe {
         let length = sched::affinity(of, size, set.cast::<c_void>())?;
         set.cast::<u8>().add(length).write_bytes(0, size - length);
     }
     Ok(())
+}
+
+/// The green thread that `getpriority` and its kin mean: to Linux, a nice value is a thread's.
+fn by_priority(which: libc::__priority_which_t, who: libc::id_t) -> Option<&'static Green> {
+    if which == libc::PRIO_PROCESS as libc::__priority_which_t { sched::by_tid(who as pid_t) } else { None }
 }
 
 unsafe fn priority(parameters: *const sched_param) -> Result<c_int> {
@@ -120,6 +126,42 @@ rows! { Thread;
             })),
             None => real()(pid, parameters),
         }
+    }
+
+    fn sched_rr_get_interval(pid: pid_t, time: *mut timespec) -> c_int {
+        match sched::by_tid(pid) {
+            Some(target) if !time.is_null() => errno::from(sched::interval(target, time)),
+            _ => real()(pid, time),
+        }
+    }
+
+    fn getpriority(which: libc::__priority_which_t, who: libc::id_t) -> c_int {
+        match by_priority(which, who) {
+            Some(target) => errno::from(sched::nice(target)),
+            None => real()(which, who),
+        }
+    }
+
+    fn setpriority(which: libc::__priority_which_t, who: libc::id_t, value: c_int) -> c_int {
+        match by_priority(which, who) {
+            Some(target) => errno::from(sched::set_nice(target, value)),
+            None => real()(which, who, value),
+        }
+    }
+
+    fn nice(more: c_int) -> c_int {
+        match this() {
+            Some(g) => errno::from(sched::add_nice(g, more)),
+            None => real()(more),
+        }
+    }
+
+    fn getrusage(who: c_int, usage: *mut libc::rusage) -> c_int {
+        let answer = real()(who, usage);
+        if answer == 0 && who == libc::RUSAGE_THREAD && let Some(g) = this() {
+            sched::own_times(g, &mut *usage);
+        }
+        answer
     }
 
     fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {

@@ -96,6 +96,7 @@ pub unsafe fn plan(
             mask,
             scheduling,
             affinity,
+            nice: this().and_then(|green| green.nice.get()),
         }))
     }
 }

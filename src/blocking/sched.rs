@@ -1,4 +1,4 @@
-//! Scheduling parameters, affinity and processor clocks, by thread.
+//! Scheduling parameters, nice values, affinity and processor clocks, by thread.
 //!
 //! The threads of one hub share one kernel thread. So what a green thread is given is kept and reported, and not put in
 //! force: the kernel is asked whether it would take it, on its own thread, which then gets back what it had. A thread
@@ -148,4 +148,72 @@ pub fn processor_time(target: &Green) -> libc::timespec {
         tv_sec: (nanoseconds / 1_000_000_000) as i64,
         tv_nsec: (nanoseconds % 1_000_000_000) as i64,
     }
+}
+
+/// What `getrusage(RUSAGE_THREAD)` says of the hub's kernel thread becomes `target`'s, as far as time goes.
+pub fn own_times(target: &Green, usage: &mut libc::rusage) {
+    let micros = |time: &libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
+    let (user, system) = (micros(&usage.ru_utime), micros(&usage.ru_stime));
+    let used = errand::on_hub(|| cpu::used(target)) / 1000;
+    let in_kernel = (u128::from(used) * u128::from(system) / u128::from((user + system).max(1))) as u64;
+    let time = |micros: u64| libc::timeval {
+        tv_sec: (micros / 1_000_000) as i64,
+        tv_usec: (micros % 1_000_000) as i64,
+    };
+    usage.ru_utime = time(used - in_kernel);
+    usage.ru_stime = time(in_kernel);
+}
+
+/// The nice value of `target`.
+pub fn nice(target: &Green) -> Result<c_int> {
+    match target.nice.get() {
+        Some(kept) => Ok(kept),
+        // SAFETY: takes numbers; the kernel's answer is 20 less the value.
+        None => errand::on_hub(|| unsafe {
+            syscall!(libc::SYS_getpriority, libc::PRIO_PROCESS, 0).map(|answer| 20 - answer as c_int)
+        }),
+    }
+}
+
+/// Gives it another one. EACCES: a lower one than it may have.
+pub fn set_nice(target: &Green, value: c_int) -> Result<()> {
+    let value = value.clamp(-20, 19);
+    if value < nice(target)? && !may_have(value) {
+        return Err(Errno(libc::EACCES));
+    }
+    errand::on_hub(|| target.nice.set(Some(value)));
+    Ok(())
+}
+
+/// Whether this process may lower a nice value to `value`: its limit says so, or CAP_SYS_NICE.
+fn may_have(value: c_int) -> bool {
+    const CAPABILITIES: u32 = 0x2008_0522;
+    const SYS_NICE: u32 = 1 << 23;
+    let (mut limit, header, mut sets) = ([0u64; 2], [CAPABILITIES, 0], [0u32; 6]);
+    // SAFETY: room for the answers, and a header of the kernel's form.
+    unsafe {
+        let limited = syscall!(libc::SYS_prlimit64, 0, libc::RLIMIT_NICE, 0, &mut limit);
+        let asked = syscall!(libc::SYS_capget, &header, &mut sets);
+        (limited.is_ok() && limit[0] >= (20 - value) as u64) || (asked.is_ok() && sets[0] & SYS_NICE != 0)
+    }
+}
+
+/// `nice`: the new value. EPERM: lower than it may be.
+pub fn add_nice(target: &Green, more: c_int) -> Result<c_int> {
+    set_nice(target, nice(target)?.saturating_add(more)).map_err(|_| Errno(libc::EPERM))?;
+    nice(target)
+}
+
+/// `sched_rr_get_interval`.
+///
+/// # Safety
+/// `time` is writable.
+pub unsafe fn interval(target: &Green, time: *mut libc::timespec) -> Result<()> {
+    // SAFETY: the caller's promise.
+    errand::on_hub(|| unsafe { syscall!(libc::SYS_sched_rr_get_interval, 0, time) })?;
+    if scheduling(target)?.policy & !libc::SCHED_RESET_ON_FORK == libc::SCHED_FIFO {
+        // SAFETY: as above.
+        unsafe { *time = libc::timespec { tv_sec: 0, tv_nsec: 0 } };
+    }
+    Ok(())
 }

@@ -97,7 +97,7 @@ pub extern "C" fn child() {
     stats::reset();
 }
 
-/// Puts in force what the thread kept of affinity and scheduling parameters.
+/// Puts in force what the thread kept of affinity, scheduling parameters and nice value.
 fn enforce(green: &Green) {
     // SAFETY: live memory of those sizes.
     unsafe {
@@ -106,6 +106,9 @@ fn enforce(green: &Green) {
         }
         if let Some(kept) = green.scheduling.take() {
             let _ = syscall!(libc::SYS_sched_setscheduler, 0, kept.policy, &kept.priority);
+        }
+        if let Some(kept) = green.nice.take() {
+            let _ = syscall!(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, kept);
         }
     }
 }

@@ -189,6 +189,8 @@ pub struct Green {
     pub scheduling: Cell<Option<Scheduling>>,
     /// See `scheduling`.
     pub affinity: Cell<Option<Affinity>>,
+    /// Its nice value, once it is another than the process's; reported, not in force.
+    pub nice: Cell<Option<i32>>,
     /// Processor time of its turns.
     pub(super) used: Cell<u64>,
     /// What it runs.
@@ -252,6 +254,7 @@ impl Green {
             alternate: Cell::new(Alternate::NONE),
             scheduling: Cell::new(None),
             affinity: Cell::new(None),
+            nice: Cell::new(None),
             used: Cell::new(0),
             task,
             stack,

@@ -55,6 +55,8 @@ pub struct Plan {
     pub scheduling: Option<Scheduling>,
     /// Processors other than its creator's.
     pub affinity: Option<Affinity>,
+    /// A nice value other than the process's.
+    pub nice: Option<i32>,
 }
 
 const PTHREAD_CANCELED: *mut c_void = ptr::without_provenance_mut(usize::MAX);
@@ -153,6 +155,7 @@ fn make(plan: &Plan) -> Result<&'static Green> {
     green.mask.set(plan.mask);
     green.scheduling.set(plan.scheduling);
     green.affinity.set(plan.affinity);
+    green.nice.set(plan.nice);
     green.fp.set(fs::FpControl::read());
     // SAFETY: the block was made just now and nobody runs on it.
     unsafe { *fs::this_of(tcb) = ptr::from_ref(green).cast() };

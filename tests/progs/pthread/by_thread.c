@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 static int gate[2];
 
@@ -198,10 +199,89 @@ static void pthread_setattr_default_np_(void) {
     join(spawn(own_size, NULL));
 }
 
+static volatile pid_t tid;
+static int told[2];
+
+static void say_nice(const char *whose, pid_t of) { printf("%s %d, by number %ld\n", whose, getpriority(PRIO_PROCESS, of), syscall(SYS_getpriority, PRIO_PROCESS, of)); }
+
+static void *say_own_nice(void *arg) {
+    say_nice("inherited", 0);
+    return arg;
+}
+
+static void *nicer(void *arg) {
+    tid = gettid();
+    say_nice("first", 0);
+    show(nice(3));
+    show(setpriority(PRIO_PROCESS, tid, 7));
+    say_nice("own", tid);
+    show(setpriority(PRIO_PROCESS, 0, 100));
+    say_nice("own", 0);
+    join(spawn(say_own_nice, NULL));
+    show(getrlimit(RLIMIT_NICE, &(struct rlimit){}));
+    show(setpriority(PRIO_PROCESS, 0, 10)); /* only for the privileged */
+    show(nice(-1));
+    say_nice("own", 0);
+    send_all(told[1], "x", 1);
+    return through_gate(arg);
+}
+
+/* getpriority, setpriority, nice: a nice value is a thread's. */
+static void nice_(void) {
+    char byte;
+    must(pipe(told));
+    pthread_t thread = spawn(nicer, NULL);
+    read_all(told[0], &byte, 1);
+    say_nice("main's", 0);
+    say_nice("the other's", tid);
+    show(setpriority(PRIO_PROCESS, tid, 19));
+    say_nice("the other's", tid);
+    show(getpriority(PRIO_PROCESS, tid + 100000000));
+    show(setpriority(77, tid, 1));
+    fflush(stdout);
+    if (must(fork()) == 0) say_nice("the child's", 0), fflush(stdout), _exit(0);
+    wait(NULL);
+    send_all(gate[1], "x", 1);
+    join(thread);
+}
+
+static void *burn(void *arg) {
+    struct rusage usage;
+    do must(getrusage(RUSAGE_THREAD, &usage));
+    while (usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec < (intptr_t)arg);
+    return arg;
+}
+
+static void *rest(void *arg) {
+    struct rusage usage;
+    must(getrusage(RUSAGE_THREAD, &usage));
+    join(spawn(burn, (void *)100000));
+    must(syscall(SYS_getrusage, RUSAGE_THREAD, &usage));
+    check(usage.ru_utime.tv_sec == 0 && usage.ru_utime.tv_usec + usage.ru_stime.tv_usec < 90000);
+    return arg;
+}
+
+/* getrusage(RUSAGE_THREAD): each has used its own time. */
+static void getrusage_(void) {
+    join(spawn(rest, NULL));
+    show(getrusage(77, &(struct rusage){}));
+}
+
+static void *say_interval(void *arg) {
+    struct timespec time = {-1, -1};
+    show(sched_rr_get_interval(gettid(), &time));
+    check(time.tv_sec == 0 && time.tv_nsec >= 0);
+    show(sched_rr_get_interval(-1, &time));
+    return arg;
+}
+
+static void sched_rr_get_interval_(void) { join(spawn(say_interval, NULL)); }
+
 int main(int argc, char **argv) {
     must(pipe(gate));
     struct test tests[] = {CASE(pthread_setschedparam_), CASE(sched_setscheduler_),     CASE(explicit_scheduling),
                            CASE(pthread_setaffinity_np_), CASE(pthread_getcpuclockid_), CASE(pthread_setconcurrency_),
-                           CASE(stack_min),              CASE(pthread_setattr_default_np_)};
+                           CASE(stack_min),              CASE(pthread_setattr_default_np_), CASE(nice_),
+                           CASE(getrusage_),             CASE(sched_rr_get_interval_)};
     return RUN(argc, argv, tests);
 }
