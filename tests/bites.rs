@@ -56,6 +56,12 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("cond.c", "broadcast", &["pthread_create", "pthread_cond_broadcast"]),
     ("cond.c", "hand_over", &["pthread_cond_wait", "pthread_cond_signal"]),
     ("cond.c", "timed_woken", &["pthread_cond_timedwait", "pthread_cond_clockwait"]),
+    (
+        "credentials.c",
+        "for_everybody",
+        &["setuid", "seteuid", "setreuid", "setresuid", "setgid", "setegid", "setregid", "setresgid"],
+    ),
+    ("credentials.c", "for_everybody", &["setgroups", "initgroups"]),
     ("dup_outlives.c", "", &["read", "dup3"]),
     ("eight_accept.c", "", &["accept", "accept4"]),
     ("ends.c", "main_exit", &["__libc_start_main", "pthread_exit"]),
@@ -187,6 +193,7 @@ const OTHER_WAYS: &[(&str, &[&str])] = &[
     ("for Eventlet's own descriptors in an unpatched program: tests/capi.rs needs it", &["epoll_ctl"]),
     ("no terminal without hardware keeps one waiting", &["tcdrain"]),
     ("glibc's own calls sched_yield", &["pthread_yield"]),
+    ("only the privileged can be somebody else: tests/credentials.rs", &["setfsuid", "setfsgid"]),
     (
         "inside libc: tests/deep.rs needs them",
         &[

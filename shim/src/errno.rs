@@ -98,6 +98,18 @@ pub fn keeping<T>(call: impl FnOnce() -> T) -> T {
     answer
 }
 
+/// `call`, and the errno that it left, if it failed; the one before is put back.
+pub fn apart<T>(call: impl FnOnce() -> T) -> (T, c_int) {
+    let mut code = 0;
+    let answer = keeping(|| {
+        let answer = call();
+        // SAFETY: see the file's header.
+        code = unsafe { *libc::__errno_location() };
+        answer
+    });
+    (answer, code)
+}
+
 /// The convention of pthread functions: 0 or the error; errno stays.
 #[inline(always)]
 pub fn code(result: Result<()>) -> c_int {

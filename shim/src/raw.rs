@@ -12,7 +12,7 @@ use eventlet_core::blocking::poll::timespec_deadline;
 use eventlet_core::blocking::{offloaded, process, sched, signal};
 use eventlet_core::kernel::syscall::{check, raw6};
 use eventlet_core::kernel::{Errno, Result, signal::Action};
-use eventlet_core::runtime::{Green, current, fork, hub, this};
+use eventlet_core::runtime::{Green, credentials, current, fork, hub, this};
 use libc::{siginfo_t, timespec};
 
 use crate::errno;
@@ -201,6 +201,18 @@ unsafe fn for_all(number: c_long, arguments: Arguments) -> Option<Result<usize>>
             // glibc's own two signals are between it and the kernel.
             libc::SYS_rt_sigaction if d == SIGSET && !matches!(a, 32 | 33) && !fork::in_vfork() => {
                 signal::raw_action(a as c_int, b as *const Action, c as *mut Action).map(|()| 0)
+            }
+            libc::SYS_setuid
+            | libc::SYS_setgid
+            | libc::SYS_setreuid
+            | libc::SYS_setregid
+            | libc::SYS_setresuid
+            | libc::SYS_setresgid
+            | libc::SYS_setfsuid
+            | libc::SYS_setfsgid
+                if let Some(g) = this().filter(|_| !fork::in_vfork()) =>
+            {
+                credentials::change(g, number, [a, b, c])
             }
             libc::SYS_tkill => match this().and_then(|_| sched::by_tid(a as c_int)).filter(|_| a != 0) {
                 Some(target) => signal::kill(target, b as c_int).map(|()| 0),

@@ -111,6 +111,7 @@ const PARTS: &[&[Row]] = &[
     crate::c11::ROWS,
     crate::deep::ROWS,
     crate::file::ROWS,
+    crate::identity::ROWS,
     crate::lock::ROWS,
     crate::lookup::ROWS,
     crate::os::ROWS,

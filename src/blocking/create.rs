@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use crate::kernel::{Result, options, stats};
 use crate::runtime::green::{Affinity, Scheduling};
 use crate::runtime::spawn::{Plan, Stack};
-use crate::runtime::{errand, spawn, this};
+use crate::runtime::{credentials, errand, spawn, this};
 use crate::syscall;
 
 use super::sched;
@@ -97,6 +97,7 @@ pub unsafe fn plan(
             scheduling,
             affinity,
             nice: this().and_then(|green| green.nice.get()),
+            credentials: this().and_then(credentials::of),
         }))
     }
 }

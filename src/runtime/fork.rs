@@ -20,7 +20,9 @@ use crate::syscall;
 
 use super::green::{Green, this};
 use super::hub::{active, hub};
-use super::{cpu, descriptors, identity, inbox, offload, parking, preempt, signals, spawn, uring};
+use super::{
+    cpu, credentials, descriptors, identity, inbox, offload, parking, preempt, signals, spawn, uring,
+};
 
 /// The value of a bypass while the thread's vfork child runs.
 pub const VFORK: usize = 2;
@@ -94,6 +96,7 @@ pub extern "C" fn child() {
     spawn::forked();
     hub().forked();
     cpu::forked();
+    credentials::forked();
     stats::reset();
 }
 

@@ -26,6 +26,7 @@ use crate::kernel::fs::{self, FpControl};
 use crate::kernel::{cache, options, stats};
 
 use super::cancel;
+use super::credentials::Credentials;
 use super::detect;
 use super::hub::{self, hub};
 use super::raise::{self, Raise};
@@ -191,6 +192,8 @@ pub struct Green {
     pub affinity: Cell<Option<Affinity>>,
     /// Its nice value, once it is another than the process's; reported, not in force.
     pub nice: Cell<Option<i32>>,
+    /// Its credentials, once they are other than the process's.
+    pub(super) credentials: Cell<Option<Credentials>>,
     /// Processor time of its turns.
     pub(super) used: Cell<u64>,
     /// What it runs.
@@ -255,6 +258,7 @@ impl Green {
             scheduling: Cell::new(None),
             affinity: Cell::new(None),
             nice: Cell::new(None),
+            credentials: Cell::new(None),
             used: Cell::new(0),
             task,
             stack,

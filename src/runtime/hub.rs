@@ -28,7 +28,9 @@ use crate::kernel::{clock, stats};
 use super::green::{self, Green, State, Wake};
 use super::inbox;
 use super::poller::Poller;
-use super::{cancel, cpu, descriptors, detect, errand, identity, parking, preempt, signals, spawn, uring};
+use super::{
+    cancel, cpu, credentials, descriptors, detect, errand, identity, parking, preempt, signals, spawn, uring,
+};
 
 /// Switches after which the poller is asked even when more is runnable.
 const SWITCHES_PER_POLL: u32 = 64;
@@ -327,6 +329,7 @@ impl Hub {
                     self.go_home();
                     self.load_fp(first);
                     signals::load_mask(first);
+                    credentials::load(first);
                     first.bypass.set(0);
                     self.running.set(first);
                     stats::SWITCHES.bump();
@@ -368,6 +371,7 @@ impl Hub {
         }
         self.load_fp(green);
         signals::load_mask(green);
+        credentials::load(green);
         // SAFETY: the coroutine is there from the thread's birth to its reaping, and nobody else resumes it.
         let ended =
             unsafe { (*green.coroutine.get()).as_mut().unwrap_unchecked().resume(()).as_return().is_some() };
@@ -403,6 +407,19 @@ impl Hub {
             // SAFETY: the first thread's own TCB.
             unsafe { fs::set(tcb) };
         }
+    }
+
+    /// Makes `call` in the name of green thread 0, which is not the running one: on its `%fs`, and nothing parks.
+    pub fn as_first<T>(&self, call: impl FnOnce() -> T) -> T {
+        let own = self.fs.get();
+        let before = self.first.bypass.replace(green::HUB);
+        self.go_home();
+        let answer = call();
+        self.fs.set(own);
+        // SAFETY: the running thread's own TCB.
+        unsafe { fs::set(own) };
+        self.first.bypass.set(before);
+        answer
     }
 
     /// Inbox, timers, descriptors. Waits in the poller when nothing is runnable.

@@ -6,6 +6,7 @@
 
 pub mod cancel;
 pub mod cpu;
+pub mod credentials;
 pub mod descriptors;
 pub mod detect;
 pub mod entry;

@@ -18,6 +18,7 @@ use crate::data::stack::{self, StackSlot};
 use crate::kernel::{Result, fs, log};
 use crate::syscall;
 
+use super::credentials::Credentials;
 use super::green::{Affinity, Coroutine, Green, Joiner, Scheduling, State, Task, Wait, Wake};
 use super::hub::{hand, hub};
 use super::{entry, errand, fork, identity, parking, preempt, raise, signals};
@@ -57,6 +58,8 @@ pub struct Plan {
     pub affinity: Option<Affinity>,
     /// A nice value other than the process's.
     pub nice: Option<i32>,
+    /// Credentials other than the process's.
+    pub credentials: Option<Credentials>,
 }
 
 const PTHREAD_CANCELED: *mut c_void = ptr::without_provenance_mut(usize::MAX);
@@ -156,6 +159,7 @@ fn make(plan: &Plan) -> Result<&'static Green> {
     green.scheduling.set(plan.scheduling);
     green.affinity.set(plan.affinity);
     green.nice.set(plan.nice);
+    green.credentials.set(plan.credentials);
     green.fp.set(fs::FpControl::read());
     // SAFETY: the block was made just now and nobody runs on it.
     unsafe { *fs::this_of(tcb) = ptr::from_ref(green).cast() };

@@ -1,0 +1,141 @@
+/* Who a thread is to the kernel. Only the privileged can be somebody else: the others are told so, and that is all. */
+#include "prog.h"
+#include <grp.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+enum { THREADS = 5, ROUNDS = 3 };
+static char folder[64];
+static pthread_barrier_t meeting;
+
+/* The owner of a file that is made now. */
+static void make_file(const char *who, int number) {
+    char path[128];
+    struct stat stat;
+    snprintf(path, sizeof path, "%s/%s-%d", folder, who, number);
+    must(close(must(open(path, O_CREAT | O_EXCL | O_WRONLY, 0600))));
+    must(lstat(path, &stat));
+    check(stat.st_uid == 1000u + number && stat.st_gid == 2000u + number);
+    must(unlink(path));
+}
+
+static void *for_files(void *arg) {
+    int number = (intptr_t)arg;
+    int before = setfsgid(2000 + number);
+    check(setfsuid(1000 + number) == 0 && before == 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        pthread_barrier_wait(&meeting);
+        make_file("files", number);
+        usleep(100);
+        check(setfsuid(-1) == 1000 + number && setfsgid(-1) == 2000 + number && geteuid() == 0);
+    }
+    return arg;
+}
+
+static void *by_number(void *arg) {
+    int number = (intptr_t)arg;
+    must(syscall(SYS_setresgid, -1, 2000 + number, -1));
+    must(syscall(SYS_setresuid, -1, 1000 + number, -1));
+    for (int round = 0; round < ROUNDS; round++) {
+        pthread_barrier_wait(&meeting);
+        make_file("number", number);
+        usleep(100);
+        check(geteuid() == 1000u + number && getegid() == 2000u + number && getuid() == 0 && getgid() == 0);
+    }
+    return arg;
+}
+
+static void *inherits(void *arg) {
+    check(setfsuid(-1) == 77);
+    return arg;
+}
+
+static void *has_heirs(void *arg) {
+    setfsuid(77);
+    join(spawn(inherits, NULL));
+    if (!must(fork())) _exit(setfsuid(-1));
+    int status;
+    must(wait(&status));
+    show(WEXITSTATUS(status));
+    show(setfsuid(-1));
+    /* libc changes all threads', and by that what was this one's alone. */
+    must(seteuid(5));
+    show(setfsuid(-1));
+    usleep(100);
+    return arg;
+}
+
+static void *bystander(void *arg) {
+    for (int round = 0; round < ROUNDS; round++) {
+        pthread_barrier_wait(&meeting);
+        check(setfsuid(-1) == 0 && setfsgid(-1) == 0 && geteuid() == 0 && getegid() == 0);
+    }
+    return arg;
+}
+
+static void each(void *(*run)(void *)) {
+    pthread_t threads[THREADS + 1];
+    zero(pthread_barrier_init(&meeting, NULL, THREADS + 1));
+    for (intptr_t i = 0; i < THREADS; i++) threads[i] = spawn(run, (void *)i);
+    threads[THREADS] = spawn(bystander, NULL);
+    for (int i = 0; i <= THREADS; i++) join(threads[i]);
+    show(setfsuid(-1));
+    show(geteuid());
+}
+
+static void files(void) { each(for_files); }
+static void numbers(void) { each(by_number); }
+
+static void heirs(void) {
+    join(spawn(has_heirs, NULL));
+    show(geteuid());
+    show(setfsuid(-1));
+    must(seteuid(0));
+}
+
+/* Given up for good, by libc: everybody's. */
+static void *give_up(void *arg) {
+    must(setresuid(9, 9, 9));
+    return arg;
+}
+
+static void given_up(void) {
+    must(rmdir(folder));
+    join(spawn(give_up, NULL));
+    show(getuid());
+    show(setuid(0));
+}
+
+static void *all_calls(void *arg) {
+    uid_t user = getuid();
+    gid_t group = getgid();
+    show(setuid(user)), show(seteuid(user)), show(setreuid(user, -1)), show(setresuid(-1, user, -1));
+    show(setgid(group)), show(setegid(group)), show(setregid(-1, group)), show(setresgid(-1, group, -1));
+    show(setgroups(0, NULL)), show(initgroups("nobody", group));
+    show(setuid(-1));
+    usleep(1);
+    return arg;
+}
+
+/* What changes all threads, called by one that is not the first. */
+static void for_everybody(void) { join(spawn(all_calls, NULL)); }
+
+static void *nobody(void *arg) {
+    usleep(1);
+    puts("not for us");
+    return arg;
+}
+
+int main(int argc, char **argv) {
+    struct test tests[] = {CASE(files), CASE(numbers), CASE(heirs), CASE(given_up), CASE(for_everybody)};
+    if (geteuid() != 0 && argc > 1 && strcmp(argv[1], "for_everybody")) {
+        join(spawn(nobody, NULL));
+        return 0;
+    }
+    strcpy(folder, "/tmp/credentials-XXXXXX");
+    check(mkdtemp(folder) && chmod(folder, 0777) == 0);
+    int answer = RUN(argc, argv, tests);
+    rmdir(folder);
+    return answer;
+}
