@@ -25,6 +25,8 @@ fn start(start: extern "C" fn(*mut c_void) -> *mut c_void, arg: usize) -> &'stat
         mask: 0,
         scheduling: None,
         affinity: None,
+        nice: None,
+        credentials: None,
     };
     // SAFETY: the thread was made just now and is not joined before `join`.
     unsafe { Green::of(spawn(&plan).expect("a thread")).expect("a green one") }
