@@ -7,6 +7,12 @@ use common::Program;
 
 cases!("processes.c": waits, each_its_own, forked, handlers, started, vfork_closes, spawn_closes);
 
+/// Waiting for them in every form.
+mod children {
+    use super::common;
+    cases!("children.c": any, groups, stopped, many, actions, interrupted, descriptors);
+}
+
 /// The program that exec puts in its place has its own counters.
 #[test]
 fn replaced() {

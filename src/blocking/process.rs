@@ -1,5 +1,6 @@
-//! Waiting for children. One child is waited for through a pidfd; where there is none to ask (any child, a group, a
-//! stop), by looking again and again: children are never learned of by stealing SIGCHLD.
+//! Waiting for children. The end of one child is waited for through its pidfd. For all others (any child, a group, a stop)
+//! the kernel is asked on a thread of its own, which leaves the child as it is ([`offload`]): children are never learned
+//! of by stealing SIGCHLD. Whoever was told looks for itself, and waits again if another one was faster.
 //!
 //! Safety: as the C functions; what the kernel writes goes straight to the caller's structs.
 
@@ -9,22 +10,30 @@ use core::ptr;
 use libc::{c_int, id_t, idtype_t, pid_t, rusage, siginfo_t};
 
 use crate::data::Deadline;
+use crate::kernel::syscall::Word;
 use crate::kernel::{Errno, Result};
 use crate::runtime::descriptors::{self, Side};
+use crate::runtime::offload::{self, Call};
 use crate::runtime::poller;
 use crate::runtime::{Green, Wait, Wake};
 use crate::syscall;
 
 /// `wait4`, and `wait`, `waitpid`, `wait3` with what they leave out.
 pub unsafe fn wait4(
-    g: &Green,
+    g: &'static Green,
     pid: pid_t,
     status: *mut c_int,
     options: c_int,
     usage: *mut rusage,
 ) -> Result<pid_t> {
-    let child = if pid > 0 { Some(Child::Id(pid)) } else { None };
-    wait(g, child, options, || {
+    let child = match pid {
+        -1 => Child { kind: libc::P_ALL, id: 0 },
+        // SAFETY: takes nothing.
+        0 => Child { kind: libc::P_PGID, id: unsafe { syscall!(libc::SYS_getpgid, 0)? } as id_t },
+        pid if pid < 0 => Child { kind: libc::P_PGID, id: pid.unsigned_abs() },
+        pid => Child { kind: libc::P_PID, id: pid as id_t },
+    };
+    wait(g, child, options | libc::WEXITED, || {
         // SAFETY: the C function's contract.
         let taken = unsafe { syscall!(libc::SYS_wait4, pid, status, options | libc::WNOHANG, usage)? };
         Ok((taken != 0).then_some(taken as pid_t))
@@ -34,22 +43,21 @@ pub unsafe fn wait4(
 
 /// `waitid`, which the kernel gives a `usage` too.
 pub unsafe fn waitid(
-    g: &Green,
+    g: &'static Green,
     kind: idtype_t,
     id: id_t,
     info: *mut siginfo_t,
     options: c_int,
     usage: *mut rusage,
 ) -> Result<()> {
-    let child = match kind {
-        libc::P_PID => Some(Child::Id(id as pid_t)),
-        libc::P_PIDFD => Some(Child::Descriptor(id as c_int)),
-        _ => None,
-    };
+    if kind == libc::P_PIDFD && is_nonblocking(id as c_int) {
+        // SAFETY: the C function's contract. It does not wait.
+        return unsafe { syscall!(libc::SYS_waitid, kind, id, info, options, usage).map(drop) };
+    }
     // SAFETY: all zeros is a siginfo.
     let mut own: siginfo_t = unsafe { core::mem::zeroed() };
     let place = if info.is_null() { &raw mut own } else { info };
-    wait(g, child, options, || {
+    wait(g, Child { kind, id }, options, || {
         // SAFETY: the C function's contract; a siginfo without a child has a pid of 0.
         unsafe {
             syscall!(libc::SYS_waitid, kind, id, place, options | libc::WNOHANG, usage)?;
@@ -59,17 +67,24 @@ pub unsafe fn waitid(
     .map(drop)
 }
 
-#[derive(Clone, Copy)]
-enum Child {
-    Id(pid_t),
-    Descriptor(c_int),
+fn is_nonblocking(fd: c_int) -> bool {
+    // SAFETY: takes no pointers.
+    unsafe { syscall!(libc::SYS_fcntl, fd, libc::F_GETFL) }
+        .is_ok_and(|mode| mode as c_int & libc::O_NONBLOCK != 0)
 }
 
-/// Asks `look` until it has an answer, in between waiting for `child` to end if it is one. None: WNOHANG. A
-/// cancellation point.
+/// For whom `waitid` waits.
+#[derive(Clone, Copy)]
+struct Child {
+    kind: idtype_t,
+    id: id_t,
+}
+
+/// Asks `look` until it has an answer, in between waiting for `child` to change as `options` say (those of `waitid`). None:
+/// WNOHANG. A cancellation point.
 fn wait<T>(
-    g: &Green,
-    child: Option<Child>,
+    g: &'static Green,
+    child: Child,
     options: c_int,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<Option<T>> {
@@ -77,16 +92,20 @@ fn wait<T>(
         return Err(Errno::CANCELLED);
     }
     let mut naps = 0;
+    // A tracer, who asks with a flag of Linux's own, hears of stops as well.
+    let end_only = options & !(libc::WNOHANG | libc::WNOWAIT) == libc::WEXITED;
     loop {
         let found = look()?;
         if found.is_some() || options & libc::WNOHANG != 0 {
             return Ok(found);
         }
-        let ends_only = options & (libc::WSTOPPED | libc::WCONTINUED) == 0;
-        let wake = match child {
-            Some(Child::Id(pid)) if ends_only => park_for(g, pid, &mut naps),
-            Some(Child::Descriptor(fd)) if ends_only => park_on(g, fd, 0)?,
-            _ => descriptors::nap(g, "wait", &mut naps, Deadline::NEVER),
+        let wake = match child.kind {
+            libc::P_PID if end_only => park_for(g, child.id as pid_t, &mut naps),
+            libc::P_PIDFD if end_only => park_on(g, child.id as c_int, 0)?,
+            _ => match ask(g, child, options) {
+                Some(answer) => answer.map(|()| Wake::Ready)?,
+                None => descriptors::nap(g, "wait", &mut naps, Deadline::NEVER),
+            },
         };
         match wake {
             Wake::Interrupted => return Err(Errno(libc::EINTR)),
@@ -94,6 +113,24 @@ fn wait<T>(
             Wake::Ready | Wake::TimedOut | Wake::Closed | Wake::Restart => {}
         }
     }
+}
+
+/// Waits on another thread, which takes nothing. None: there is none to be had, or the children asked for are those of the
+/// calling thread alone.
+fn ask(g: &'static Green, child: Child, options: c_int) -> Option<Result<()>> {
+    if options & libc::__WNOTHREAD != 0 {
+        return None;
+    }
+    let options = options | libc::WNOWAIT;
+    let call = Call {
+        name: "wait",
+        restarts: true,
+        cancellable: true,
+        number: libc::SYS_waitid,
+        arguments: [child.kind.word(), child.id.word(), 0, options.word(), 0, 0],
+    };
+    // SAFETY: no memory is given.
+    unsafe { offload::call(g, &call) }.map(|answer| answer.map(drop))
 }
 
 /// Parks until the child `pid` has ended, or a little if no pidfd can be had.
