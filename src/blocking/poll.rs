@@ -7,8 +7,9 @@ use libc::{c_int, nfds_t, pollfd, sigset_t, timespec};
 
 use crate::data::Deadline;
 use crate::data::fdtable::flag;
+use crate::kernel::signal::bit;
 use crate::kernel::{Errno, Result};
-use crate::runtime::{Green, Wait, Wake, descriptors, hub, signals};
+use crate::runtime::{Green, Wait, Wake, descriptors, hub, preempt, signals};
 use crate::syscall;
 
 use super::kind;
@@ -81,13 +82,21 @@ unsafe fn ppoll_until(
 unsafe fn look_at(fds: *mut pollfd, count: usize, mask: *const sigset_t) -> Result<usize> {
     let now = timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the caller's promise; the kernel checks the array.
-    unsafe {
-        if mask.is_null() {
-            syscall!(libc::SYS_poll, fds, count, 0)
-        } else {
-            syscall!(libc::SYS_ppoll, fds, count, &now, mask, SIGSET_BYTES)
+    signals::undisturbed(|| unsafe {
+        match quiet(mask) {
+            None => syscall!(libc::SYS_poll, fds, count, 0),
+            Some(mask) => syscall!(libc::SYS_ppoll, fds, count, &now, &mask, SIGSET_BYTES),
         }
-    }
+    })
+}
+
+/// The mask for a look, unless it is NULL: preemption is kept out.
+///
+/// # Safety
+/// `mask` is NULL or a live signal set.
+pub unsafe fn quiet(mask: *const sigset_t) -> Option<u64> {
+    // SAFETY: the kernel's signal set is the first eight bytes of libc's.
+    unsafe { mask.cast::<u64>().as_ref() }.map(|mask| mask | bit(preempt::SIGNAL))
 }
 
 /// Looks until something is ready or `deadline` has passed. `skips`: the first look would find nothing. `numbers` are

@@ -2,15 +2,17 @@
 //!
 //! Safety: the sets are NULL or the C caller's, with room for `n` bits in whole words, and stay while the call lasts.
 
+use core::ptr;
+
 use libc::{c_int, fd_set, sigset_t, timespec, timeval};
 
 use crate::data::Deadline;
 use crate::kernel::{Errno, Result};
 use crate::runtime::hub::active;
-use crate::runtime::{Green, Wait, descriptors};
+use crate::runtime::{Green, Wait, descriptors, signals};
 use crate::syscall;
 
-use super::poll::{SIGSET_BYTES, timespec_deadline, until_ready};
+use super::poll::{SIGSET_BYTES, quiet, timespec_deadline, until_ready};
 
 /// Words of 64 bits in an ordinary `fd_set`, and in the largest that is waited for in green.
 const ORDINARY: usize = libc::FD_SETSIZE / 64;
@@ -50,11 +52,12 @@ impl Sets {
         let words = self.words();
         let mut copies = [[0u64; WORDS]; 3];
         let mut now = timespec { tv_sec: 0, tv_nsec: 0 };
-        let mask = [self.mask as usize, SIGSET_BYTES];
         // SAFETY: see the file's header; `words` is at most WORDS.
-        unsafe {
+        signals::undisturbed(|| unsafe {
+            let quiet = quiet(self.mask);
+            let mask = [quiet.as_ref().map_or(ptr::null(), ptr::from_ref) as usize, SIGSET_BYTES];
             for (copy, set) in copies.iter_mut().zip(self.sets).filter(|(_, set)| !set.is_null()) {
-                core::ptr::copy_nonoverlapping(set, copy.as_mut_ptr(), words);
+                ptr::copy_nonoverlapping(set, copy.as_mut_ptr(), words);
             }
             let place =
                 |index: usize| if self.sets[index].is_null() { 0 } else { copies[index].as_ptr() as usize };
@@ -62,11 +65,11 @@ impl Sets {
                 syscall!(libc::SYS_pselect6, self.n, place(0), place(1), place(2), &mut now, mask.as_ptr())?;
             if keep(ready) {
                 for (copy, set) in copies.iter().zip(self.sets).filter(|(_, set)| !set.is_null()) {
-                    core::ptr::copy_nonoverlapping(copy.as_ptr(), set, words);
+                    ptr::copy_nonoverlapping(copy.as_ptr(), set, words);
                 }
             }
             Ok(ready)
-        }
+        })
     }
 }
 
@@ -87,7 +90,7 @@ pub unsafe fn select(
     // SAFETY: the C function's contract.
     let Some(time) = (unsafe { timeout.as_mut() }) else {
         // SAFETY: as above.
-        return unsafe { until(green, n, sets, Deadline::NEVER, core::ptr::null()) };
+        return unsafe { until(green, n, sets, Deadline::NEVER, ptr::null()) };
     };
     if time.tv_sec < 0 || time.tv_usec < 0 {
         return Err(Errno(libc::EINVAL));
@@ -99,7 +102,7 @@ pub unsafe fn select(
     // SAFETY: the C function's contract.
     unsafe {
         let deadline = timespec_deadline(&wait)?;
-        let answer = until(green, n, sets, deadline, core::ptr::null());
+        let answer = until(green, n, sets, deadline, ptr::null());
         if let Some(left) = deadline.remaining() {
             *time = timeval { tv_sec: left.as_secs() as i64, tv_usec: left.subsec_micros() as i64 };
         }
@@ -149,13 +152,13 @@ unsafe fn until(
 unsafe fn wait<const WORDS: usize>(green: &Green, sets: &Sets, deadline: Deadline) -> Result<usize> {
     let over = |sets: usize, _| {
         // SAFETY: `sets` outlives the wait.
-        let sets = Sets { mask: core::ptr::null(), ..unsafe { *(sets as *const Sets) } };
+        let sets = Sets { mask: ptr::null(), ..unsafe { *(sets as *const Sets) } };
         sets.look::<WORDS>(|_| false).is_ok_and(|ready| ready > 0)
     };
     let wait = Wait {
         call: "select",
         over,
-        a: core::ptr::from_ref(sets) as usize,
+        a: ptr::from_ref(sets) as usize,
         b: 0,
         interruptible: true,
         cancellable: true,

@@ -190,8 +190,9 @@ impl Turn {
 /// What `poll` says of `fd` right now.
 pub fn poll_now(fd: i32, events: i16) -> i16 {
     let mut one = libc::pollfd { fd, events, revents: 0 };
+    // Signals end it though it does not wait.
     // SAFETY: `one` is a live pollfd; no timeout.
-    let _ = unsafe { syscall!(libc::SYS_poll, &mut one, 1, 0) };
+    while unsafe { syscall!(libc::SYS_poll, &mut one, 1, 0) } == Err(Errno(libc::EINTR)) {}
     one.revents
 }
 

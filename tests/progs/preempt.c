@@ -1,5 +1,6 @@
 /* Threads that compute and never call: written for preemption. */
 #include "prog.h"
+#include <poll.h>
 
 static volatile int flag = 1;
 static int gate[2];
@@ -118,6 +119,31 @@ static void starving(void) {
     join(thread);
 }
 
+/* Looks at many descriptors take long, and whoever spins beside them is cut often: no call may end for that. */
+enum { LOOKERS = 4, LOOKS = 100, MANY = 1000 };
+static int lookers = LOOKERS;
+
+static void *look(void *arg) {
+    struct pollfd all[MANY];
+    struct timespec soon = {.tv_nsec = 1000000};
+    sigset_t none;
+    check(!sigemptyset(&none));
+    for (int i = 0; i < MANY; i++) all[i] = (struct pollfd){gate[0], POLLIN, 0};
+    for (int i = 0; i < LOOKS; i++) {
+        if (arg) check(must(poll(all, MANY, 1)) == 0);
+        else check(must(ppoll(all, MANY, &soon, &none)) == 0);
+    }
+    if (__atomic_sub_fetch(&lookers, 1, __ATOMIC_SEQ_CST) == 0) flag = 0;
+    return arg;
+}
+
+static void looking(void) {
+    pthread_t threads[LOOKERS];
+    for (intptr_t i = 0; i < LOOKERS; i++) threads[i] = spawn(look, (void *)(i % 2));
+    while (flag) continue;
+    for (int i = 0; i < LOOKERS; i++) join(threads[i]);
+}
+
 /* Waits by a call in each round: needs no preemption. */
 static void cooperative(void) {
     pthread_t thread = spawn(clear_after_sleep, NULL);
@@ -128,6 +154,6 @@ static void cooperative(void) {
 int main(int argc, char **argv) {
     must(pipe(gate));
     struct test tests[] = {CASE(runnable),  CASE(timer),     CASE(pipe_ready), CASE(by_main),
-                           CASE(computing), CASE(handing), CASE(registers), CASE(starving), CASE(cooperative)};
+                           CASE(computing), CASE(handing), CASE(registers), CASE(starving), CASE(cooperative), CASE(looking)};
     return RUN(argc, argv, tests);
 }

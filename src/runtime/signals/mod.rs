@@ -34,12 +34,12 @@ use core::ffi::c_int;
 use core::ptr;
 
 use crate::data::bell::Mark;
-use crate::kernel::Result;
 use crate::kernel::signal::{self, bit};
+use crate::kernel::{Errno, Result};
 
 use super::green::{Green, State, Wake, this};
 use super::hub::{hand, hub, unpark};
-use super::{inbox, parking};
+use super::{inbox, parking, preempt};
 
 pub use wait::wait;
 pub(super) use wait::{TOKEN, arrived};
@@ -248,6 +248,17 @@ pub(super) fn forked() {
         mask::expose(green);
         stack::forked(green);
     }
+}
+
+/// Makes a call that a signal ends though it does not wait (poll, select). One that no handler of the program ended, but
+/// preemption or a signal for another thread, is made again, and preemption kept out of it.
+pub fn undisturbed(mut call: impl FnMut() -> Result<usize>) -> Result<usize> {
+    let handled = wrapper::handled();
+    let mut answer = call();
+    while answer == Err(Errno(libc::EINTR)) && wrapper::handled() == handled {
+        answer = signal::masked(signal::mask() | bit(preempt::SIGNAL), &mut call);
+    }
+    answer
 }
 
 /// Whether the handler whose frame is recorded in the bypass of `green`, which is on the processor, still runs.

@@ -10,7 +10,7 @@
 
 use core::arch::asm;
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use libc::{siginfo_t, ucontext_t};
 
@@ -24,6 +24,14 @@ use super::{action, mask, queue, stack};
 
 /// The signal that [`resend`] is sending: it has found its thread.
 static RESENT: AtomicI32 = AtomicI32::new(0);
+
+/// Handlers of the program that began on the hub's thread.
+static HANDLED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many handlers of the program have begun on the hub's thread: whether one ran in between.
+pub(super) fn handled() -> usize {
+    HANDLED.load(Ordering::Relaxed)
+}
 
 /// The values of `bypass` below this are no frames (the hub's loop, a vfork under way): they hold until lowered.
 const FRAMES: usize = 16;
@@ -99,6 +107,7 @@ fn is_from_here(info: &siginfo_t) -> bool {
 
 /// Calls the handler with the bypass of `green` up.
 fn in_place(green: &Green, sig: c_int, info: &siginfo_t, context: &mut ucontext_t) {
+    HANDLED.store(handled().wrapping_add(1), Ordering::Relaxed);
     let interrupted = context.uc_mcontext.gregs[libc::REG_RSP as usize] as usize;
     let wanted = action::wanted(sig);
     let moves = wanted.flags & libc::SA_ONSTACK as usize != 0;
