@@ -7,7 +7,11 @@ use common::Program;
 
 /// It cannot have come to its end without preemption; some never wait, so that there is no park to count.
 fn preempted(case: &str) {
-    let outcome = Program::of("preempt.c").arg(case).same();
+    preempted_in("preempt.c", case);
+}
+
+fn preempted_in(source: &str, case: &str) {
+    let outcome = Program::of(source).arg(case).same();
     let stats = outcome.stats();
     assert!(outcome.status.success() && stats.threads > 0 && stats.preemptions > 0, "{outcome}");
 }
@@ -45,6 +49,16 @@ fn workers_spin_for_main_and_main_for_them() {
 #[test]
 fn registers_survive() {
     preempted("registers");
+}
+
+#[test]
+fn no_look_at_descriptors_ends_for_it() {
+    preempted("looking");
+}
+
+#[test]
+fn in_the_programs_own_malloc() {
+    preempted_in("own_malloc.c", "waits");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod identity;
 mod interpose;
 mod lock;
 mod lookup;
+mod memory;
 mod os;
 mod preload;
 mod process;

@@ -14,18 +14,26 @@ use libc::{id_t, idtype_t, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t,
 use crate::deep::bare;
 use crate::errno;
 use crate::interpose::rows;
+use crate::memory;
 
 /// A function of pthread_atfork.
 type Handler = Option<unsafe extern "C" fn()>;
 
 static REGISTERED: AtomicBool = AtomicBool::new(false);
 
-/// Registers what a fork child does first, before anybody else registers anything.
+/// What a fork child does first.
+extern "C" fn child() {
+    memory::after_fork();
+    fork::child();
+}
+
+/// Registers it, before anybody else registers anything.
 pub fn watch_forks() {
     if !REGISTERED.swap(true, Ordering::Relaxed) {
-        let child: unsafe extern "C" fn() = fork::child;
-        // SAFETY: the function is for the child of a fork, whoever forks; this library is never unloaded.
-        unsafe { rows::__register_atfork::real()(None, None, Some(child), ptr::null_mut()) };
+        let functions: [Handler; 3] = [Some(memory::before_fork), Some(memory::after_fork), Some(child)];
+        let [before, after, child] = functions;
+        // SAFETY: the functions are for a fork, whoever forks; this library is never unloaded.
+        unsafe { rows::__register_atfork::real()(before, after, child, ptr::null_mut()) };
     }
 }
 

@@ -5,9 +5,9 @@
 //! [`TICK`]: the same slice as at its last look, and someone else who could run? Then it sends the hub's thread
 //! [`SIGNAL`]. It sleeps while the hub has nothing to run.
 //!
-//! The handler switches only if the interrupted PC lies outside libc, ld.so, libgcc_s, the vDSO and this library (their
-//! locks, the unwinder's state and the malloc words that all green threads share would be caught half-way), and no
-//! handler of the program is beneath. Else it spends the thread's budget, so that its next row yields.
+//! The handler switches only if the interrupted PC lies outside libc, ld.so, libgcc_s, the vDSO, a library that brings malloc
+//! and this library (their locks, the unwinder's state and the malloc words that all green threads share would be caught
+//! half-way), and no handler of the program is beneath. Else it spends the thread's budget, so that its next row yields.
 //!
 //! Safety: the handler runs on the hub's kernel thread, on the running green thread's own stack; the signal frame,
 //! with all registers, stays there until the thread's next turn returns through it. It makes no libc call and leaves
@@ -173,12 +173,14 @@ fn find_ranges() {
             (base + header.p_vaddr as usize, base + (header.p_vaddr + header.p_memsz) as usize)
         });
         let ours = on_signal as *const () as usize;
+        // The program itself, whose name is empty, stays open.
+        let malloc = if name.is_empty() { 0 } else { libc::malloc as *const () as usize };
         let contains = |part: &[u8]| name.windows(part.len()).any(|window| window == part);
         let excluded = [&b"/libc.so"[..], b"/ld-linux", b"/libgcc_s.so", b"linux-vdso"]
             .iter()
             .any(|part| contains(part));
         for (from, to) in spans {
-            if excluded || (from..to).contains(&ours) {
+            if excluded || [ours, malloc].iter().any(|place| (from..to).contains(place)) {
                 add(from, to);
             }
         }

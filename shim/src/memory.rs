@@ -1,0 +1,124 @@
+//! The library's own memory. It does not come from the program's malloc, which may be one of the program's own: that takes
+//! its time, so that preemption would let another green thread into a half-changed structure of ours; and its locks are
+//! rows, in which the owner of the structure would park.
+//!
+//! Here nobody parks and nobody is preempted (the code lies in this library). Foreign threads share the lock. A foreign
+//! thread that forks holds it over the fork, so that the child finds the heap whole; on the hub's thread it is whole by
+//! itself.
+//!
+//! Safety: the heap is touched under the lock alone. Program and libc never free what is allocated here, nor we theirs.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::ptr;
+
+use dlmalloc::{Allocator, Dlmalloc};
+use eventlet_core::data::spinlock::SpinLock;
+use eventlet_core::runtime::this;
+use eventlet_core::syscall;
+
+struct Memory {
+    lock: SpinLock,
+    heap: UnsafeCell<Dlmalloc<Pages>>,
+}
+
+// SAFETY: the heap is touched under the lock alone (file header).
+unsafe impl Sync for Memory {}
+
+#[global_allocator]
+static MEMORY: Memory =
+    Memory { lock: SpinLock::new(), heap: UnsafeCell::new(Dlmalloc::new_with_allocator(Pages)) };
+
+impl Memory {
+    fn with<R>(&self, work: impl FnOnce(&mut Dlmalloc<Pages>) -> R) -> R {
+        self.lock.lock();
+        // SAFETY: we hold the lock.
+        let answer = work(unsafe { &mut *self.heap.get() });
+        self.lock.unlock();
+        answer
+    }
+}
+
+// SAFETY: the heap keeps this contract, call by call.
+unsafe impl GlobalAlloc for Memory {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's contract, here and below.
+        self.with(|heap| unsafe { heap.malloc(layout.size(), layout.align()) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        self.with(|heap| unsafe { heap.calloc(layout.size(), layout.align()) })
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        self.with(|heap| unsafe { heap.free(place, layout.size(), layout.align()) });
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        self.with(|heap| unsafe { heap.realloc(place, layout.size(), layout.align(), size) })
+    }
+}
+
+/// Before a fork, after the handlers of everybody else.
+pub extern "C" fn before_fork() {
+    if this().is_none() {
+        MEMORY.lock.lock();
+    }
+}
+
+/// After it, before the handlers of everybody else, in parent and child.
+pub extern "C" fn after_fork() {
+    if this().is_none() {
+        MEMORY.lock.unlock();
+    }
+}
+
+/// The kernel's memory.
+struct Pages;
+
+// SAFETY: what is given out is a mapping of ours of at least that size.
+unsafe impl Allocator for Pages {
+    fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
+        const FLAGS: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let rights = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new private mapping wherever the kernel likes.
+        match unsafe { syscall!(libc::SYS_mmap, 0, size, rights, FLAGS, -1, 0) } {
+            Ok(start) => (ptr::with_exposed_provenance_mut(start), size, 0),
+            Err(_) => (ptr::null_mut(), 0, 0),
+        }
+    }
+
+    fn remap(&self, place: *mut u8, old: usize, new: usize, moves: bool) -> *mut u8 {
+        let flags = if moves { libc::MREMAP_MAYMOVE } else { 0 };
+        // SAFETY: the heap's own mapping.
+        match unsafe { syscall!(libc::SYS_mremap, place, old, new, flags) } {
+            Ok(start) => ptr::with_exposed_provenance_mut(start),
+            Err(_) => ptr::null_mut(),
+        }
+    }
+
+    fn free_part(&self, place: *mut u8, old: usize, new: usize) -> bool {
+        // SAFETY: the end of the heap's own mapping, which it does not use.
+        unsafe { syscall!(libc::SYS_munmap, place.add(new), old - new) }.is_ok()
+    }
+
+    fn free(&self, place: *mut u8, size: usize) -> bool {
+        // SAFETY: the heap's own mapping, which it does not use.
+        unsafe { syscall!(libc::SYS_munmap, place, size) }.is_ok()
+    }
+
+    fn can_release_part(&self, _: u32) -> bool {
+        true
+    }
+
+    fn allocates_zeros(&self) -> bool {
+        true
+    }
+
+    fn page_size(&self) -> usize {
+        4096
+    }
+}
