@@ -7,7 +7,7 @@ use libc::{c_int, clockid_t, timespec};
 
 use crate::data::Deadline;
 use crate::kernel::{Errno, Result, clock};
-use crate::runtime::{Green, Wait, Wake};
+use crate::runtime::{Green, Wait, Wake, steps};
 use crate::syscall;
 
 const SECOND: u64 = 1_000_000_000;
@@ -89,7 +89,8 @@ fn sleepable(clock: clockid_t) -> Result<()> {
 
 /// Sleeps until `clock` shows `end`. With the error, what is left.
 ///
-/// The wait itself is on the monotonic clock: another one may have been set, or stood still, so it is asked again.
+/// The wait itself is on the monotonic clock: another one may have been set, or stood still, so it is asked again, at
+/// each step of CLOCK_REALTIME too.
 fn until(g: &Green, clock: clockid_t, end: u64) -> core::result::Result<(), (Errno, u64)> {
     let left = || end.saturating_sub(clock::read(clock).unwrap_or(u64::MAX));
     if left() == 0 && !g.is_cancelled() {
@@ -99,7 +100,7 @@ fn until(g: &Green, clock: clockid_t, end: u64) -> core::result::Result<(), (Err
     loop {
         let deadline = match clock {
             libc::CLOCK_MONOTONIC => Deadline(end),
-            _ => Deadline(clock::now().saturating_add(left())),
+            _ => steps::follow(g, Deadline(clock::now().saturating_add(left()))),
         };
         match g.park(&Wait::opaque("sleep"), deadline) {
             Wake::Cancelled => return Err((Errno::CANCELLED, 0)),

@@ -49,8 +49,8 @@ static TABLE: FdTable<Green> = FdTable::new();
 /// Counts changes of modes that several entries may share.
 static EPOCH: AtomicU32 = AtomicU32::new(1);
 static MARKED: Mark = Mark::new();
-/// The library's own descriptors: epoll, kick, timer, io_uring.
-static OWN: [AtomicI32; 4] = [const { AtomicI32::new(-1) }; 4];
+/// The library's own descriptors: epoll, kick, timer; io_uring, the signalfd, the clock's.
+static OWN: [AtomicI32; 6] = [const { AtomicI32::new(-1) }; 6];
 
 /// Reserves the table, at activation. Without memory for it every number is far: slow, but right.
 pub(super) fn activate(poller: &Poller) {
@@ -69,7 +69,8 @@ pub(super) fn activate(poller: &Poller) {
 
 /// The library has one more descriptor of its own.
 pub(super) fn adopt(fd: i32) {
-    OWN[3].store(fd, Ordering::Relaxed);
+    let free = OWN.iter().find(|own| own.load(Ordering::Relaxed) < 0);
+    free.expect("a place for each").store(fd, Ordering::Relaxed);
 }
 
 /// Whether `fd` is the library's own: the program must not close it, and sees EBADF. Any thread.
@@ -78,7 +79,7 @@ pub fn is_own(fd: i32) -> bool {
 }
 
 /// The library's own descriptors, in ascending order. Any thread.
-pub fn own() -> [i32; 4] {
+pub fn own() -> [i32; 6] {
     let mut all = OWN.each_ref().map(|own| own.load(Ordering::Relaxed));
     all.sort_unstable();
     all

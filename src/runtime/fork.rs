@@ -21,7 +21,7 @@ use crate::syscall;
 use super::green::{Green, this};
 use super::hub::{active, hub};
 use super::{
-    cpu, credentials, descriptors, identity, inbox, offload, parking, preempt, signals, spawn, uring,
+    cpu, credentials, descriptors, identity, inbox, offload, parking, preempt, signals, spawn, steps, uring,
 };
 
 /// The value of a bypass while the thread's vfork child runs.
@@ -88,6 +88,7 @@ pub extern "C" fn child() {
         unsafe { *fs::this_of(green.tcb()) = ptr::null() };
     }
     descriptors::forked();
+    steps::forked();
     uring::forked();
     offload::forked();
     inbox::forked();

@@ -170,6 +170,8 @@ pub struct Green {
     pub age: Cell<u64>,
     /// The condition variable whose wait timed out last, and its age there.
     pub overdue: Cell<(usize, u64)>,
+    /// The deadline of the last wait that follows a clock which may be set.
+    pub follows: Cell<Deadline>,
     /// The wait nodes of calls that wait for many (poll, select).
     pub nodes: UnsafeCell<Vec<Node<Green>>>,
     /// Who joins it.
@@ -243,6 +245,7 @@ impl Green {
             node: Node::new(),
             age: Cell::new(0),
             overdue: Cell::new((0, 0)),
+            follows: Cell::new(Deadline::NEVER),
             nodes: UnsafeCell::new(Vec::new()),
             cancelled: Cell::new(false),
             deaf: Cell::new(false),

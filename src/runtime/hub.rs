@@ -29,7 +29,8 @@ use super::green::{self, Green, State, Wake};
 use super::inbox;
 use super::poller::Poller;
 use super::{
-    cancel, cpu, credentials, descriptors, detect, errand, identity, parking, preempt, signals, spawn, uring,
+    cancel, cpu, credentials, descriptors, detect, errand, identity, parking, preempt, signals, spawn, steps,
+    uring,
 };
 
 /// Switches after which the poller is asked even when more is runnable.
@@ -489,6 +490,7 @@ impl Hub {
         }
         poller.take(descriptors::prefetch, descriptors::prefetch_reader, |event| match event.token {
             signals::TOKEN => signals::arrived(),
+            steps::TOKEN => steps::stepped(),
             _ => descriptors::on_event(event),
         });
     }

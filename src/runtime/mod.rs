@@ -24,6 +24,7 @@ pub mod preempt;
 pub mod raise;
 pub mod signals;
 pub mod spawn;
+pub mod steps;
 pub mod uring;
 
 pub use green::{Green, Wait, Wake, current, this};

@@ -24,7 +24,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::data::Deadline;
 use crate::kernel::{Errno, Result, clock};
-use crate::runtime::{Green, Wait, Wake, parking};
+use crate::runtime::{Green, Wait, Wake, current, parking, steps};
 
 /// Until when a call waits: a point of the clock that the caller named, or never.
 #[derive(Clone, Copy, Debug)]
@@ -53,13 +53,15 @@ impl Until {
         Ok(Until { clock, nanoseconds: if time.tv_sec < 0 { 0 } else { nanoseconds } })
     }
 
-    /// The point on the hub's clock, as things stand now: CLOCK_REALTIME may be set meanwhile.
+    /// The point on the hub's clock, as things stand now: if CLOCK_REALTIME is set
+    /// meanwhile, the wait ends early.
     pub(super) fn deadline(&self) -> Deadline {
         if self.clock == libc::CLOCK_MONOTONIC {
             return Deadline(self.nanoseconds);
         }
         let left = self.nanoseconds.saturating_sub(clock::read(self.clock).unwrap_or(0));
-        Deadline(clock::now().saturating_add(left))
+        let deadline = Deadline(clock::now().saturating_add(left));
+        current().map_or(deadline, |g| steps::follow(g, deadline))
     }
 
     fn is_timed(&self) -> bool {

@@ -131,7 +131,7 @@ fn find(like: impl Fn(&Green) -> bool) -> Option<&'static Green> {
 }
 
 /// All threads that have not ended, the oldest first.
-fn threads() -> impl Iterator<Item = &'static Green> {
+pub(super) fn threads() -> impl Iterator<Item = &'static Green> {
     let list = &hub().threads;
     let nodes = core::iter::successors(list.front(), |node| list.after(node));
     // SAFETY: the owner of a node in the list of all threads is alive.

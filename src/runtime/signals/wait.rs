@@ -14,7 +14,7 @@ use crate::kernel::signal::{self, bit};
 use crate::kernel::{Errno, Result};
 use crate::runtime::green::{Green, Wait, Wake};
 use crate::runtime::hub::{hand, hub};
-use crate::runtime::poller;
+use crate::runtime::{descriptors, poller};
 use crate::syscall;
 
 use super::{queue, threads};
@@ -71,6 +71,7 @@ fn watch(set: u64) -> Result<()> {
     if fd == NONE {
         let new = poller::move_high(new);
         hub().poller().add(new, TOKEN)?;
+        descriptors::adopt(new);
         FD.store(new, Ordering::Relaxed);
     }
     WATCHED.store(all, Ordering::Relaxed);
