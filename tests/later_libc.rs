@@ -45,6 +45,16 @@ programs! {
     inside_with_real_threads: "deep_foreign.c" { lines, ping, loader, cancel }
 }
 
+/// Where its text cannot be changed (bit 64 of EVENTLET_FAULT).
+#[test]
+fn rescue() {
+    let Some(libc) = later::libc() else { return };
+    let cases = [("deep_stdio.c", "line"), ("deep_stdio.c", "contended"), ("deep_process.c", "run_system")];
+    for (source, name) in cases.into_iter().chain([("deep_names.c", "addrinfo"), ("rescued.c", "aio")]) {
+        Program::of(source).arg(name).env("EVENTLET_FAULT", "64").by_loader(libc).green();
+    }
+}
+
 #[test]
 fn nothing_of_it_is_left_as_it_is() {
     let Some(libc) = later::libc() else { return };

@@ -45,6 +45,12 @@ impl Answer<usize> for () {
     fn failure() {}
 }
 
+/// The calling thread's errno.
+pub fn get() -> c_int {
+    // SAFETY: the calling thread's own errno.
+    unsafe { *libc::__errno_location() }
+}
+
 /// Sets errno.
 #[cold]
 pub fn set(errno: Errno) {

@@ -60,6 +60,12 @@ extern "C" fn bind() -> *mut c_void {
     REAL.get(find)
 }
 
+/// The handle of libc, or NULL.
+pub fn libc() -> *mut c_void {
+    // SAFETY: libc is loaded; this only finds it.
+    unsafe { libc::dlopen(c"libc.so.6".as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) }
+}
+
 /// What `handle` has, whether a row stands before it or not.
 pub fn within(handle: *mut c_void, name: &CStr) -> *mut c_void {
     // SAFETY: the real dlsym has this prototype.

@@ -170,6 +170,16 @@ unsafe fn green_as_kernel(number: c_long, arguments: Arguments) -> Option<c_long
     })
 }
 
+/// A call that libc has begun, done in the calling green thread's way; -1 and errno.
+pub unsafe fn waits(number: c_long, arguments: Arguments) -> c_long {
+    // SAFETY: the C contract of the system call.
+    unsafe {
+        green(number, arguments)
+            .or_else(|| green_as_kernel(number, arguments))
+            .unwrap_or_else(|| errno::from(kernel(number, arguments)))
+    }
+}
+
 /// As a row's body ends.
 fn by_body(g: &'static Green, call: impl FnOnce(&'static Green) -> Result<usize>) -> c_long {
     let answer = errno::from(call(g));

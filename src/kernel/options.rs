@@ -120,6 +120,8 @@ pub mod fault {
     pub const NO_SWAP: u64 = 32;
     /// libc's code cannot be changed at all: no deep layer.
     pub const NO_DEEP: u64 = 64;
+    /// Nor is the hub taken out of calls inside it.
+    pub const NO_RESCUE: u64 = 128;
 }
 
 /// Every option, for the reader and for `--help`.

@@ -12,7 +12,12 @@ use super::Result;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
     /// In a system call, made just before this address.
-    Waits(usize),
+    Waits {
+        /// The call.
+        number: i64,
+        /// The address.
+        at: usize,
+    },
     /// Nobody can tell.
     Runs,
 }
@@ -47,6 +52,17 @@ pub fn others(mut each: impl FnMut(Place)) -> Result<()> {
     }
 }
 
+/// Where the kernel thread `tid` stands; None: it is gone.
+pub fn of(tid: c_int) -> Option<Place> {
+    let (mut digits, mut rest) = ([b'0'; 10], tid as u32);
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    let first = digits.iter().position(|digit| *digit != b'0')?;
+    Directory::open().ok()?.place(&digits[first..])
+}
+
 struct Directory(c_int);
 
 impl Directory {
@@ -71,10 +87,11 @@ impl Directory {
             let _ = syscall!(libc::SYS_close, fd);
             length.ok()?
         };
-        // "running", or numbers that end in the stack pointer and the program counter.
-        let last = text[..length].trim_ascii_end().rsplit(|byte| *byte == b' ').next()?;
-        Some(match last.strip_prefix(b"0x").and_then(|digits| number(digits, 16)) {
-            Some(address) => Place::Waits(address),
+        // "running", or numbers: the call's (-1: none), its arguments, the stack pointer, the program counter.
+        let mut words = text[..length].trim_ascii_end().split(|byte| *byte == b' ');
+        let call = number(words.next()?, 10).map_or(-1, |call| call as i64);
+        Some(match words.next_back().and_then(|last| number(last.strip_prefix(b"0x")?, 16)) {
+            Some(at) => Place::Waits { number: call, at },
             None => Place::Runs,
         })
     }

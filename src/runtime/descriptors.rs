@@ -25,8 +25,8 @@ use crate::syscall;
 
 use super::green::{Green, Wait, Wake};
 use super::hub::{hand, hub};
-use super::inbox;
 use super::poller::{Event, Poller};
+use super::{inbox, rescue};
 
 /// What is known of one descriptor number.
 pub type Entry = fdtable::Entry<Green>;
@@ -96,13 +96,22 @@ pub fn is_far(entry: &Entry) -> bool {
     TABLE.is_far(entry)
 }
 
-/// First sight of `fd`. A socket's registration may persist: sockets are closed where a row sees it.
+/// First sight of `fd`. A socket's registration may persist: sockets are closed where a row sees it, unless libc's own
+/// closes are not led to the rows.
 pub fn classified(fd: i32, entry: &Entry, kind: Kind, flags: u16) {
     if !TABLE.is_far(entry) {
-        let persists = if kind.is_socket() { flag::PERSISTS } else { 0 };
+        let persists = if kind.is_socket() && !rescue::blind() { flag::PERSISTS } else { 0 };
         entry.set(flags | flag::SHARED | persists);
         entry.set_kind(kind);
         TABLE.note(fd);
+    }
+}
+
+/// libc uses `fd` where no row sees births and ends: if it is a number that libc has made, it may be another one by now.
+pub fn perhaps_reborn(fd: i32) {
+    let entry = TABLE.get(fd);
+    if rescue::blind() && !entry.has(flag::PERSISTS) && !entry.waited_for() && !TABLE.is_far(entry) {
+        forget(fd, entry);
     }
 }
 

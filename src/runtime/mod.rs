@@ -22,6 +22,7 @@ pub mod parking;
 pub mod poller;
 pub mod preempt;
 pub mod raise;
+pub mod rescue;
 pub mod signals;
 pub mod spawn;
 pub mod steps;

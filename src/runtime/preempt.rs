@@ -12,7 +12,7 @@
 //! Safety: the handler runs on the hub's kernel thread, on the running green thread's own stack; the signal frame,
 //! with all registers, stays there until the thread's next turn returns through it. It makes no libc call and leaves
 //! errno alone. SA_NODEFER: the signal stays open while we are away. The helper is sent off only to a hub thread that
-//! computes (state R): a signal would end a sleep inside libc with EINTR.
+//! computes (state R): a signal would end a sleep inside libc with EINTR. Or to one that [`rescue`] takes out of that sleep.
 
 use core::arch::asm;
 use core::ffi::{CStr, c_int, c_void};
@@ -24,7 +24,7 @@ use crate::syscall;
 
 use super::green::{Green, this};
 use super::hub::hub;
-use super::offload;
+use super::{offload, rescue};
 
 /// The reserved signal: SIGSTKFLT, which Linux never sends and no program uses.
 pub const SIGNAL: c_int = libc::SIGSTKFLT;
@@ -49,6 +49,8 @@ static TID: AtomicI32 = AtomicI32::new(0);
 static PAUSE: AtomicI64 = AtomicI64::new(TICK);
 
 const RANGES: usize = 16;
+/// Where this library's code lies.
+static OWN: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 static FROM: [AtomicUsize; RANGES] = [const { AtomicUsize::new(0) }; RANGES];
 static TO: [AtomicUsize; RANGES] = [const { AtomicUsize::new(0) }; RANGES];
 
@@ -88,9 +90,15 @@ fn wake_helper() {
 pub(super) fn start() -> Result<()> {
     MAY_CUT.store(hub().first.preemptible.get(), Ordering::Relaxed);
     TID.store(hub().first.tid.get(), Ordering::Relaxed);
-    if !options::PREEMPT.on() {
-        return Ok(());
-    }
+    if options::PREEMPT.on() || rescue::blind() { start_looking() } else { Ok(()) }
+}
+
+/// Rescue needs the helper in any case.
+pub(super) fn start_for_rescue() -> Result<()> {
+    if options::PREEMPT.on() { Ok(()) } else { start_looking() }
+}
+
+fn start_looking() -> Result<()> {
     // SAFETY: gettid takes nothing.
     HUB_TID.store(unsafe { syscall!(libc::SYS_gettid)? } as i32, Ordering::Relaxed);
     find_ranges();
@@ -103,6 +111,11 @@ pub(super) fn forked() {
     ASLEEP.store(0, Ordering::Relaxed);
     IDLE.store(true, Ordering::Relaxed);
     contended(false);
+}
+
+/// Whether this PC is one of this library.
+pub(super) fn is_own(pc: usize) -> bool {
+    (OWN[0].load(Ordering::Relaxed)..OWN[1].load(Ordering::Relaxed)).contains(&pc)
 }
 
 /// Whether this PC may be switched away from.
@@ -119,10 +132,15 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
     if !hub.running().is_some_and(|running| core::ptr::eq(running, green)) || green.in_bypass() {
         return;
     }
-    if !hub.contended() || !green.preemptible.get() {
+    // SAFETY: the kernel gives a ucontext with the interrupted registers.
+    if unsafe { rescue::on_signal(green, context.cast()) }
+        || !hub.contended()
+        || !green.preemptible.get()
+        || !options::PREEMPT.on()
+    {
         return;
     }
-    // SAFETY: the kernel gives a ucontext with the interrupted registers.
+    // SAFETY: as above.
     let pc =
         unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RIP as usize] } as usize;
     if switchable(pc) {
@@ -180,6 +198,10 @@ fn find_ranges() {
             .iter()
             .any(|part| contains(part));
         for (from, to) in spans {
+            if (from..to).contains(&ours) {
+                OWN[0].store(from, Ordering::Relaxed);
+                OWN[1].store(to, Ordering::Relaxed);
+            }
             if excluded || [ours, malloc].iter().any(|place| (from..to).contains(place)) {
                 add(from, to);
             }
@@ -249,12 +271,14 @@ extern "C" fn helper() -> ! {
             let slice = SLICE.load(Ordering::Relaxed);
             let idle = IDLE.load(Ordering::Relaxed);
             let hub = HUB_TID.load(Ordering::Relaxed);
-            let contended = CONTENDED.load(Ordering::Relaxed) && MAY_CUT.load(Ordering::Relaxed);
-            let hogged = slice == seen && !idle && contended;
-            if hogged && computes(hub) {
+            let stays = slice == seen && !idle;
+            let may_cut = MAY_CUT.load(Ordering::Relaxed);
+            let hogged = stays && may_cut && CONTENDED.load(Ordering::Relaxed);
+            let asleep = stays && (may_cut || rescue::blind()) && rescue::look(hub);
+            if asleep || hogged && computes(hub) {
                 let _ = syscall!(libc::SYS_tgkill, pid, hub, SIGNAL);
             }
-            quiet = if slice == seen && !hogged { quiet + 1 } else { 0 };
+            quiet = if slice == seen && !hogged && !asleep { quiet + 1 } else { 0 };
             seen = slice;
             if quiet >= PATIENCE {
                 quiet = 0;

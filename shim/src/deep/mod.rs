@@ -17,6 +17,7 @@
 //! function starts, nothing jumps into the bytes, and no thread stands within them.
 
 pub mod bare;
+mod rescue;
 mod text;
 
 use core::cell::UnsafeCell;
@@ -120,8 +121,7 @@ fn prepare() -> Result<Vec<Edit>, &'static str> {
     if options::FAULT.get() & fault::NO_DEEP != 0 {
         return Err("forced by EVENTLET_FAULT");
     }
-    // SAFETY: libc is loaded; this only finds it.
-    let libc = unsafe { libc::dlopen(c"libc.so.6".as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+    let libc = lookup::libc();
     if libc.is_null() {
         return Err("libc.so.6 is not there");
     }
@@ -155,7 +155,9 @@ fn clear_of_threads(edits: &[Edit], looks: u32) -> Option<bool> {
             alone = false;
             clear &= match place {
                 Place::Runs => false,
-                Place::Waits(at) => !edits.iter().any(|edit| (edit.at + 1..edit.at + JUMP).contains(&at)),
+                Place::Waits { at, .. } => {
+                    !edits.iter().any(|edit| (edit.at + 1..edit.at + JUMP).contains(&at))
+                }
             };
         });
         if looked.is_ok() && clear {
@@ -180,11 +182,15 @@ pub fn install() {
         return;
     }
     match try_to_install() {
-        Ok(None) => return,
+        Ok(None) => return rescue::begin(true),
         Ok(Some((count, way))) => {
-            log::note(format_args!("{count} functions inside libc are green ({way:?})"))
+            log::note(format_args!("{count} functions inside libc are green ({way:?})"));
+            rescue::begin(false);
         }
-        Err(why) => log::note(format_args!("calls inside libc stay as they are: {why}")),
+        Err(why) => {
+            log::note(format_args!("calls inside libc stay as they are: {why}"));
+            rescue::begin(true);
+        }
     }
     DONE.store(true, Ordering::Relaxed);
 }

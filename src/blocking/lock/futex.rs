@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use crate::data::Deadline;
 use crate::kernel::syscall::{check, raw6};
 use crate::kernel::{Errno, Result, clock};
-use crate::runtime::{Green, Wait, Wake, hub, parking};
+use crate::runtime::{Green, Wait, Wake, descriptors, hub, parking};
 
 use super::{Patience, Until, pi};
 
@@ -173,6 +173,38 @@ fn wait(g: &Green, word: &AtomicU32, value: u32, bits: u32, until: Until, shared
             Some(_) => return Ok(0),
         }
     }
+}
+
+/// A wait by a thread that was taken out of the kernel's: whoever changes the word wakes nobody here, so it looks again by
+/// itself.
+///
+/// # Safety
+/// The call's word and time are live.
+pub unsafe fn sit_out(g: &Green, call: &Call) -> Result<usize> {
+    let [address, operation, value, time, ..] = call.0;
+    let (operation, time) = (operation as i32, time as *const libc::timespec);
+    let Some(word) = word(address) else { return call.kernel() };
+    let realtime = operation & libc::FUTEX_CLOCK_REALTIME != 0;
+    let until = match operation & libc::FUTEX_CMD_MASK {
+        // SAFETY: the caller's promise.
+        libc::FUTEX_WAIT => unsafe { relative(time)? },
+        libc::FUTEX_WAIT_BITSET => {
+            let clock = if realtime { libc::CLOCK_REALTIME } else { libc::CLOCK_MONOTONIC };
+            // SAFETY: the caller's promise.
+            unsafe { absolute(clock, time)? }
+        }
+        _ => return call.kernel(),
+    };
+    let mut naps = 0;
+    while word.load(Ordering::SeqCst) == value as u32 {
+        match descriptors::nap(g, "futex", &mut naps, until.deadline()) {
+            Wake::Interrupted => return Err(Errno(libc::EINTR)),
+            Wake::Restart if until.is_timed() => return Err(Errno(libc::EINTR)),
+            Wake::TimedOut if until.passed() => return Err(Errno(libc::ETIMEDOUT)),
+            _ => {}
+        }
+    }
+    Ok(0)
 }
 
 fn wake(call: &Call, count: u32, bits: u32) -> Result<usize> {
