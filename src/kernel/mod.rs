@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod clock;
+pub mod clone;
 pub mod fs;
 pub mod log;
 pub mod options;

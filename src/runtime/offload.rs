@@ -15,7 +15,7 @@
 //! `answer` is written before `done`, and read after. The call's memory is the caller's, which does not leave before the
 //! helper is done.
 
-use core::arch::{asm, global_asm};
+use core::arch::global_asm;
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -23,6 +23,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::data::Deadline;
+use crate::kernel::clone::{self, Start};
 use crate::kernel::fs;
 use crate::kernel::signal::bit;
 use crate::kernel::syscall::check;
@@ -208,42 +209,16 @@ impl Helper {
 
     /// Makes its thread.
     fn clone(&self) -> Result<()> {
-        let flags = libc::CLONE_VM
-            | libc::CLONE_FS
-            | libc::CLONE_FILES
-            | libc::CLONE_SIGHAND
-            | libc::CLONE_THREAD
-            | libc::CLONE_SYSVSEM
-            | libc::CLONE_SETTLS
-            | libc::CLONE_PARENT_SETTID
-            | libc::CLONE_CHILD_CLEARTID;
         let tcb = ptr::from_ref(self) as usize - HELPER_AT;
-        let top = self.memory.get().0 + STACK;
-        let (most, mut before) = (!bit(preempt::SIGNAL), 0u64);
-        // SAFETY: the thread starts with that mask in `helper`, which never returns, on a stack and a TLS block of its own.
-        // The word at the top of its stack is its argument.
-        unsafe {
-            *((top - 8) as *mut usize) = ptr::from_ref(self) as usize;
-            syscall!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &most, &mut before, 8)?;
-            let answer: isize;
-            asm!(
-                "syscall",
-                "test rax, rax",
-                "jnz 2f",
-                "xor ebp, ebp",
-                "pop rdi",
-                "call {helper}",
-                "ud2",
-                "2:",
-                helper = sym helper,
-                inlateout("rax") libc::SYS_clone as isize => answer,
-                in("rdi") flags, in("rsi") top - 8, in("rdx") &raw const self.tid,
-                in("r10") &raw const self.tid, in("r8") tcb,
-                lateout("rcx") _, lateout("r11") _,
-            );
-            let _ = syscall!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &before, ptr::null::<u8>(), 8);
-            check(answer).map(drop)
-        }
+        let start = Start {
+            top: self.memory.get().0 + STACK,
+            run: helper,
+            argument: ptr::from_ref(self) as usize,
+            mask: !bit(preempt::SIGNAL),
+            own: Some((tcb, &self.tid)),
+        };
+        // SAFETY: a stack and a TLS block of its own, until `tid` is 0 again.
+        unsafe { clone::start(&start) }
     }
 }
 
@@ -253,17 +228,16 @@ fn over(address: usize, _: usize) -> bool {
     unsafe { &*(address as *const Helper) }.is_done()
 }
 
-extern "C" fn helper(helper: &Helper) -> ! {
-    // SAFETY: the caller's own call; then the end of this thread, which uses neither libc nor TLS.
+extern "C" fn helper(helper: usize) -> ! {
+    // SAFETY: its own Helper, and the caller's own call. The thread uses neither libc nor TLS.
     unsafe {
+        let helper = &*(helper as *const Helper);
         let _ = syscall!(libc::SYS_prctl, libc::PR_SET_NAME, c"eventlet-wait".as_ptr());
         helper.answer.set(eventlet_offload_call(ptr::from_ref(helper) as usize));
         helper.done.store(1, Ordering::SeqCst);
         parking::wake(ptr::from_ref(helper) as usize, 1);
-        loop {
-            let _ = syscall!(libc::SYS_exit, 0);
-        }
     }
+    clone::end()
 }
 
 unsafe extern "C" {

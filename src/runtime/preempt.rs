@@ -14,10 +14,10 @@
 //! errno alone. SA_NODEFER: the signal stays open while we are away. The helper is sent off only to a hub thread that
 //! computes (state R): a signal would end a sleep inside libc with EINTR. Or to one that [`rescue`] takes out of that sleep.
 
-use core::arch::asm;
 use core::ffi::{CStr, c_int, c_void};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use crate::kernel::clone::{self, Start};
 use crate::kernel::signal::{Action, set_action};
 use crate::kernel::{Result, options, stats};
 use crate::syscall;
@@ -218,14 +218,7 @@ const STACK: usize = 16 * 1024;
 fn start_helper() -> Result<()> {
     IDLE.store(false, Ordering::Relaxed);
     ASLEEP.store(0, Ordering::Relaxed);
-    let flags = libc::CLONE_VM
-        | libc::CLONE_FS
-        | libc::CLONE_FILES
-        | libc::CLONE_SIGHAND
-        | libc::CLONE_THREAD
-        | libc::CLONE_SYSVSEM;
-    // SAFETY: a private mapping; the helper starts with every signal blocked, on a stack of its own, in a function
-    // that never returns and uses neither TLS nor libc.
+    // SAFETY: a private mapping, which is the helper's stack for ever.
     unsafe {
         let stack = syscall!(
             libc::SYS_mmap,
@@ -236,29 +229,11 @@ fn start_helper() -> Result<()> {
             -1isize,
             0
         )?;
-        let (all, mut before) = (!0u64, 0u64);
-        syscall!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &all, &mut before, 8)?;
-        let answer: isize;
-        asm!(
-            "syscall",
-            "test rax, rax",
-            "jnz 2f",
-            "xor ebp, ebp",
-            "call {helper}",
-            "ud2",
-            "2:",
-            helper = sym helper,
-            inlateout("rax") libc::SYS_clone as isize => answer,
-            in("rdi") flags, in("rsi") stack + STACK - 64, in("rdx") 0, in("r10") 0, in("r8") 0,
-            lateout("rcx") _, lateout("r11") _,
-        );
-        let _ = syscall!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &before, core::ptr::null::<u8>(), 8);
-        crate::kernel::syscall::check(answer)?;
+        clone::start(&Start { top: stack + STACK, run: helper, argument: 0, mask: !0, own: None })
     }
-    Ok(())
 }
 
-extern "C" fn helper() -> ! {
+extern "C" fn helper(_: usize) -> ! {
     let name = c"eventlet-ticker";
     // SAFETY: raw system calls on our own memory only.
     unsafe {
@@ -284,6 +259,8 @@ extern "C" fn helper() -> ! {
                 quiet = 0;
                 PAUSE.store(TICK, Ordering::Relaxed);
                 ASLEEP.store(1, Ordering::SeqCst);
+                // The hub looks at it with no fence after its own store: a slice that it began meanwhile shows after a pause.
+                let _ = syscall!(libc::SYS_nanosleep, &pause, 0);
                 if SLICE.load(Ordering::SeqCst) == seen {
                     let _ =
                         syscall!(libc::SYS_futex, &ASLEEP, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, 1, 0);
