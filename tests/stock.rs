@@ -26,10 +26,6 @@ fn shell<'a>(shell: &str, script: &str, args: impl IntoIterator<Item = &'a Path>
         .fold(Program::new(shell).arg("-c").arg(script).arg(shell), |program, arg| program.arg(arg))
 }
 
-fn bash(script: &str) -> Program {
-    shell("bash", script, [])
-}
-
 #[track_caller]
 fn succeeds(program: Program) -> Outcome {
     let outcome = program.same();
@@ -57,61 +53,6 @@ fn sort() {
     succeeds(Program::new("sort").arg("-n").arg("--parallel=1").input(&lines));
     // With threads of its own.
     succeeds(Program::new("sort").arg("-n").arg("--parallel=4").arg("-S8M").input(lines.repeat(10)));
-}
-
-#[test]
-fn pipelines() {
-    let script = r#"
-        set -o pipefail
-        seq 1 5000 | sort -rn | awk '{ s += $1 } END { print s }'
-        false | true; echo "status $? ${PIPESTATUS[*]}"
-        cat <(seq 3) <(seq 4) | wc -l
-        echo text | tee >(cat >/dev/null) | tr a-z A-Z
-        read -r word < <(echo one two); echo "$word"
-        coproc cat; echo through a coprocess >&"${COPROC[1]}"; read -r line <&"${COPROC[0]}"; echo "$line"
-        yes | head -n 3; echo "${PIPESTATUS[*]}"
-        exec 3<<<"a here string"; cat <&3
-        timeout 0.05 sleep 600; echo "timeout $?"
-        read -rt 0.05 nothing <&"${COPROC[0]}"; echo "read $(($? > 128))"
-    "#;
-    succeeds(bash(script));
-}
-
-#[test]
-fn traps_and_jobs() {
-    let script = r#"
-        trap 'echo usr1; got=1' USR1
-        kill -USR1 $$
-        sh -c "kill -USR1 $$"; echo "got $got"
-        sleep 600 & kill $!; wait $!; echo "job $?"
-        (exit 7) & wait $!; echo "wait $?"
-        for i in 1 2 3; do (exit $i) & done; wait; echo all
-        (trap 'echo in a subshell; exit 3' TERM; kill -TERM $BASHPID; sleep 600); echo "subshell $?"
-        sleep 600 & kill -STOP $!
-        until grep -q '^State:.T' "/proc/$!/status"; do :; done
-        kill -CONT $!; kill $!; wait $!; echo "continued, ended $?"
-        trap 'echo at exit' EXIT
-        exit 9
-    "#;
-    let outcome = bash(script).same();
-    assert_eq!(outcome.status.code(), Some(9), "{outcome}");
-}
-
-#[test]
-fn dash() {
-    let script = r#"
-        trap 'echo interrupted' TERM
-        seq 1 100 | while read -r n; do [ $((n % 25)) = 0 ] && echo "$n"; done
-        (sleep 600 & echo $! && wait) | { read -r pid; kill "$pid"; }
-        kill -TERM $$
-        x=$(echo nested $(echo deeper)); echo "$x"
-        cat <<END | wc -c
-        here document
-END
-        exit 4
-    "#;
-    let outcome = shell("dash", script, []).same();
-    assert_eq!(outcome.status.code(), Some(4), "{outcome}");
 }
 
 #[test]

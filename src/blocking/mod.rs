@@ -18,6 +18,7 @@ pub mod select;
 pub mod signal;
 pub mod sleep;
 pub mod socket;
+pub mod terminal;
 pub mod thread;
 pub mod turn;
 pub mod vector;

@@ -13,6 +13,7 @@ use crate::kernel::{Errno, Result};
 use crate::runtime::descriptors::{self, Entry};
 use crate::syscall;
 
+use super::terminal;
 use super::turn::{AGAIN, Turn, poll_now};
 use super::vector::Rest;
 
@@ -54,6 +55,9 @@ unsafe fn attempt_read(fd: i32, entry: &Entry, buffers: *const iovec, count: usi
             return answer;
         }
         entry.set(flag::NO_NOWAIT_READ);
+    }
+    if entry.kind() == Kind::Device {
+        terminal::before_read(fd)?;
     }
     if poll_now(fd, libc::POLLIN) == 0 {
         return Err(AGAIN);

@@ -49,6 +49,8 @@ static TABLE: FdTable<Green> = FdTable::new();
 /// Counts changes of modes that several entries may share.
 static EPOCH: AtomicU32 = AtomicU32::new(1);
 static MARKED: Mark = Mark::new();
+/// Whether a green thread ever read a terminal.
+static TERMINAL: AtomicBool = AtomicBool::new(false);
 /// The library's own descriptors: epoll, kick, timer; io_uring, the signalfd, the clock's.
 static OWN: [AtomicI32; 6] = [const { AtomicI32::new(-1) }; 6];
 
@@ -348,6 +350,21 @@ fn sweep_marked() {
             }
             _ => {}
         }
+    }
+}
+
+/// A terminal is read: from now on its readers look again when the process was stopped.
+pub fn read_terminal() {
+    TERMINAL.store(true, Ordering::Relaxed);
+}
+
+/// The process was interrupted while it waited, perhaps stopped and continued.
+pub(super) fn interrupted() {
+    if TERMINAL.load(Ordering::Relaxed) {
+        TABLE
+            .each(0, usize::MAX)
+            .filter(|(_, entry)| entry.kind() == Kind::Device)
+            .for_each(|(_, entry)| wake_next(entry, Side::Read));
     }
 }
 

@@ -483,10 +483,13 @@ impl Hub {
         signals::open_mask();
         // SAFETY: the poller is used by this loop alone while it waits.
         let poller = unsafe { (*self.poller.get()).as_mut().expect("an active hub has a poller") };
-        poller.wait(deadline);
+        let interrupted = poller.wait(deadline);
         if waits {
             inbox::awake();
             preempt::idle(false);
+        }
+        if interrupted {
+            descriptors::interrupted();
         }
         poller.take(descriptors::prefetch, descriptors::prefetch_reader, |event| match event.token {
             signals::TOKEN => signals::arrived(),

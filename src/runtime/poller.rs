@@ -125,8 +125,8 @@ impl Poller {
         keeping_errno(|| self.registry().deregister(&mut SourceFd(&fd)))
     }
 
-    /// Waits for events until `deadline`; `Deadline(0)` only looks. A signal or a kick ends it early.
-    pub(super) fn wait(&self, deadline: Deadline) {
+    /// Waits for events until `deadline`; `Deadline(0)` only looks. A signal or a kick ends it early; true: a signal.
+    pub(super) fn wait(&self, deadline: Deadline) -> bool {
         let timeout = if deadline == Deadline(0) {
             Some(Duration::ZERO)
         } else {
@@ -135,9 +135,11 @@ impl Poller {
         };
         // SAFETY: the only place that borrows both mutably; nothing else runs meanwhile.
         let (poll, events) = unsafe { (&mut *self.poll.get(), &mut *self.events.get()) };
-        if poll.poll(events, timeout).is_err() {
+        let interrupted = poll.poll(events, timeout).is_err();
+        if interrupted {
             events.clear();
         }
+        interrupted
     }
 
     /// Hands out what the last [`Poller::wait`] brought. The tokens of events to come are told to `soon` and, a little
