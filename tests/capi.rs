@@ -28,6 +28,16 @@ fn run(source: &str, case: &str, form: Form) -> Outcome {
     }
 }
 
+/// Linked, with more in its environment.
+fn run_with(source: &str, case: &str, env: &[(&str, &str)]) -> Outcome {
+    let name = format!("capi-{}", source.split('.').next().expect("a name"));
+    let program = Program::new(common::linked(&format!("tests/progs/capi/{source}"), &name)).arg(case);
+    env.iter()
+        .fold(program, |program, (name, value)| program.env(name, value))
+        .env("EVENTLET_DETECT", "1")
+        .bare()
+}
+
 #[track_caller]
 fn good(source: &str, case: &str, form: Form) {
     let outcome = run(source, case, form);
@@ -57,6 +67,7 @@ cases!(pool, "pool.c": bounded, slots, empty, mapped, piled);
 cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, many, cooperative, forked);
 cases!(net, "net.c": inet, local, reuse, errors, everywhere, numbers);
 cases!(tpool, "tpool.c": many, parked, raised, killed, forked);
+cases!(inspect, "inspect.c": dump, hogs);
 cases!(serve, "serve.c": many, limited, ends, timeouts, errors, full, anywhere);
 
 cases!(cpp, "unwind.cpp": unwound);
@@ -126,4 +137,41 @@ fn header_is_clean_in_every_language() {
             assert!(output.status.success(), "{standard}\n{}", String::from_utf8_lossy(&output.stderr));
         }
     }
+}
+
+/// `eventlet_import_patched`, in a program that is not patched.
+mod import {
+    use super::{common, run_with};
+
+    fn library() -> std::path::PathBuf {
+        let deeper =
+            common::shared("capi/import_deeper.c", "libcapi-deeper.so", &["-Wl,-soname,libcapi-deeper.so"]);
+        let folder = deeper.parent().expect("a folder").to_str().expect("UTF-8");
+        let (needed, rpath) = (deeper.to_str().expect("UTF-8"), format!("-Wl,-rpath,{folder}"));
+        let library = |name, when| {
+            common::shared("capi/import_library.c", name, &["-Wl,--no-as-needed", needed, &rpath, when])
+        };
+        library("libcapi-library.so", "-Wl,-z,relro,-z,lazy");
+        library("libcapi-library-now.so", "-Wl,-z,relro,-z,now")
+    }
+
+    fn good(case: &str) {
+        let now = library();
+        for path in [now.with_file_name("libcapi-library.so"), now] {
+            let outcome = run_with("import.c", case, &[("LIBRARY", path.to_str().expect("UTF-8"))]);
+            let quiet = outcome.status.success() && outcome.text() == format!("{case} done\n");
+            assert!(quiet && outcome.stderr.is_empty(), "{path:?}\n{outcome}");
+        }
+    }
+
+    macro_rules! cases {
+        ($($name:ident),*) => {
+            $(#[test]
+            fn $name() {
+                good(stringify!($name));
+            })*
+        };
+    }
+
+    cases!(descriptors, connects, locks, naps, groups, dependencies, again, errors);
 }

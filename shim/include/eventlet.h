@@ -339,6 +339,16 @@ EVENTLET_NORETURN void eventlet_stop_serve(void);
  * ended meanwhile, fn goes on. 0, with what fn returned in *result; or -1 with the code it raised; EINVAL, EAGAIN, EPERM. */
 int eventlet_tpool_execute(void *(*fn)(void *), void *arg, void **result);
 
+/* ---- What the hub is about -------------------------------------------------------------------------------------------- */
+
+/* Writes a list of all green threads to fd, a line each: its tid, name, state, the call it waits in, on what and for how
+ * long, and how much of its stack was touched. 0, or -1: as write, EPERM. */
+int eventlet_dump(int fd);
+
+/* From now on, one line on stderr when one green thread has held the hub for so many seconds, and in which system call; 0:
+ * off. 0, or -1: EINVAL (negative, NaN), EAGAIN, EPERM. */
+int eventlet_blocking_detection(double seconds);
+
 /* ---- Patching --------------------------------------------------------------------------------------------------------
  *
  * Makes libc's own blocking calls green, in this program and in every library it uses. Preloaded, all of them are from the
@@ -355,6 +365,15 @@ enum {
 
 /* Patches these groups, beside those that are patched. 0 changes nothing. 0, or -1: EINVAL (no such group). */
 int eventlet_monkey_patch(unsigned groups);
+
+/* dlopen(path, flags), after which what this object imports of these groups is green, and the rest of the process stays as it
+ * is. With EVENTLET_WITH_DEPENDENCIES so do the libraries that it needs (not libc and its kin). An object that is loaded
+ * already is patched where it is; once more gives the same handle, and dlclose closes it. Its constructors run before that, as
+ * bare. Threads it makes run when the program waits in an eventlet_* or patched call. What libc does inside itself (stdio, name
+ * look-ups) is green by eventlet_monkey_patch only.
+ * NULL: EINVAL (path is NULL, no such group, neither RTLD_LAZY nor RTLD_NOW), ENOENT, ELIBBAD; dlerror says more. */
+enum { EVENTLET_WITH_DEPENDENCIES = 0x100 };
+void *eventlet_import_patched(const char *path, int flags, unsigned groups);
 
 /* The groups that are patched. */
 unsigned eventlet_patched(void);

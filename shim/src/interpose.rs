@@ -55,7 +55,7 @@ use crate::table::{self, Group};
 #[inline(always)]
 pub fn green(group: Group) -> Option<&'static Green> {
     let green = runtime::current()?;
-    (table::patched(group) || table::forced(group)).then_some(green)
+    (table::patched(group) || table::forced() & group as u32 != 0).then_some(green)
 }
 
 /// The same for a call about `fd`: what Eventlet's own calls made is green whatever is patched, and so are reads and
@@ -68,10 +68,11 @@ pub fn green_at(group: Group, fd: c_int) -> Option<&'static Green> {
 
 #[cold]
 fn by_descriptor(group: Group, fd: c_int) -> bool {
-    table::forced(group)
+    let forced = table::forced();
+    forced & group as u32 != 0
         || descriptors::is_green(fd)
         || matches!(group, Group::Os)
-            && table::patched(Group::Socket)
+            && (forced | table::groups()) & Group::Socket as u32 != 0
             && kind::of(fd, descriptors::entry(fd)).is_socket()
 }
 
@@ -211,7 +212,15 @@ macro_rules! row {
 
             /// The export, for objects in which the group is patched though it is not elsewhere.
             unsafe extern "C" fn imported($($p: $t),*) -> $answer {
-                if !table::patched(Group::$group) { table::force(Group::$group); }
+                table::force(Group::$group);
+                let answer = body($($p),*);
+                table::force_nothing();
+                answer
+            }
+
+            /// The same where group socket is: reads and writes of sockets are green.
+            unsafe extern "C" fn imported_for_sockets($($p: $t),*) -> $answer {
+                table::force(Group::Socket);
                 let answer = body($($p),*);
                 table::force_nothing();
                 answer
@@ -234,6 +243,7 @@ macro_rules! row {
                 flags: 0 $(| flag::$attribute)*,
                 export: export::POINTER,
                 imported: imported as Function as *const core::ffi::c_void,
+                imported_for_sockets: imported_for_sockets as Function as *const core::ffi::c_void,
                 real: &raw const REAL,
                 bind: || { real(); },
                 bare: deep::BARE,

@@ -8,6 +8,7 @@ mod deep;
 mod errno;
 mod file;
 mod foreign;
+mod got;
 mod identity;
 mod interpose;
 mod lock;

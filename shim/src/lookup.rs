@@ -88,6 +88,7 @@ pub const ROWS: &[Row] = &[Row {
     flags: flag::unchecked,
     export: dlsym as Function as *const c_void,
     imported: core::ptr::null(),
+    imported_for_sockets: core::ptr::null(),
     real: &raw const REAL,
     bind: || {
         bind();

@@ -76,6 +76,8 @@ pub struct Row {
     pub export: *const c_void,
     /// The same, green for its caller even where the group is not patched (`eventlet_import_patched`).
     pub imported: *const c_void,
+    /// The same for group socket, in which reads and writes of sockets are.
+    pub imported_for_sockets: *const c_void,
     /// Where the real function's address lies.
     pub real: *const Real,
     /// Binds the real function.
@@ -180,9 +182,9 @@ pub fn patched(group: Group) -> bool {
 /// two instructions of ours, where nobody is preempted.
 static FORCED: AtomicU32 = AtomicU32::new(0);
 
-/// The call that follows is green though `group` is not patched.
+/// The call that follows is green though `group` may not be patched.
 pub fn force(group: Group) {
-    if runtime::this().is_some() {
+    if !patched(group) && runtime::this().is_some() {
         FORCED.store(group as u32, Ordering::Relaxed);
     }
 }
@@ -194,10 +196,14 @@ pub fn force_nothing() {
     }
 }
 
-/// Whether this call, of `group`, is; asked once.
+/// The group for which this call is green. Asked once.
 #[cold]
-pub fn forced(group: Group) -> bool {
-    FORCED.load(Ordering::Relaxed) != 0 && FORCED.swap(0, Ordering::Relaxed) & group as u32 != 0
+pub fn forced() -> u32 {
+    let group = FORCED.load(Ordering::Relaxed);
+    if group != 0 {
+        FORCED.store(0, Ordering::Relaxed);
+    }
+    group
 }
 
 /// All groups.

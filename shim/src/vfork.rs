@@ -98,6 +98,7 @@ pub const ROWS: &[Row] = &[Row {
     flags: flag::unchecked,
     export: vfork as unsafe extern "C" fn() -> c_int as *const c_void,
     imported: core::ptr::null(),
+    imported_for_sockets: core::ptr::null(),
     real: &raw const REAL,
     bind: || {
         REAL.get(find);

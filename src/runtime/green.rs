@@ -159,6 +159,8 @@ pub struct Green {
     /// Since when it is parked, and its wait known to be over: for the detector.
     pub(super) parked_at: Cell<u64>,
     pub(super) over_since: Cell<u64>,
+    /// The hub's cycle counter when it parked, as of the last time that the hub looked.
+    pub(super) parked_cycles: Cell<u64>,
     /// Its place in the hub's list of all threads.
     pub(super) all: Node<Green>,
     /// The inbox's.
@@ -237,6 +239,7 @@ impl Green {
             timer: Timer::new(),
             parked_at: Cell::new(0),
             over_since: Cell::new(0),
+            parked_cycles: Cell::new(0),
             bypass: Cell::new(0),
             all: Node::new(),
             link: Link::new(),
@@ -330,6 +333,11 @@ impl Green {
         self.state.get()
     }
 
+    /// For how many nanoseconds it has been parked, some tens of microseconds more or less.
+    pub fn parked_for(&self) -> u64 {
+        hub().since(self.parked_cycles.get())
+    }
+
     /// What it waits for; means something while it is parked.
     pub fn wait(&self) -> Wait {
         self.wait.get()
@@ -383,6 +391,7 @@ impl Green {
                 return wake;
             }
             self.state.set(State::Parked);
+            self.parked_cycles.set(hub.cycles());
             detect::parks(self);
             hub.timers().set(&self.timer, deadline);
             stats::PARKS.bump();

@@ -54,6 +54,8 @@ pub struct Hub {
     switches: Cell<u32>,
     rounds: Cell<u32>,
     polled_at: Cell<u64>,
+    /// Cycles and nanoseconds at activation: what a cycle takes.
+    started: Cell<(u64, u64)>,
     poll_due: Cell<bool>,
     budget: Cell<u32>,
     woken: Cell<bool>,
@@ -80,6 +82,7 @@ static HUB: Hub = Hub {
     switches: Cell::new(0),
     rounds: Cell::new(0),
     polled_at: Cell::new(0),
+    started: Cell::new((0, 0)),
     poll_due: Cell::new(false),
     budget: Cell::new(BUDGET),
     woken: Cell::new(false),
@@ -130,6 +133,8 @@ impl Hub {
         self.first.tcb.set(tcb);
         self.first.tid.set(tid);
         self.first.state.set(State::Running);
+        self.started.set((clock::cycles(), clock::now()));
+        self.polled_at.set(clock::cycles());
         self.fs.set(tcb);
         self.fp.set(FpControl::read());
         self.running.set(&self.first);
@@ -185,6 +190,20 @@ impl Hub {
     /// Whether anybody but the running thread could use the hub.
     pub fn contended(&self) -> bool {
         self.queued.get() > 0 || self.live.get() > 0
+    }
+
+    /// The cycle counter when the poller was asked last: the time, for who needs it cheap and not exact.
+    #[inline(always)]
+    pub fn cycles(&self) -> u64 {
+        self.polled_at.get()
+    }
+
+    /// Nanoseconds since such a reading.
+    pub fn since(&self, cycles: u64) -> u64 {
+        let (first, then) = self.started.get();
+        let (ticks, time) = (clock::cycles().saturating_sub(first).max(1), clock::now() - then);
+        let passed = clock::cycles().saturating_sub(cycles.max(first));
+        (passed as u128 * time as u128 / ticks as u128) as u64
     }
 
     /// The next round asks the poller, whatever the budget says.

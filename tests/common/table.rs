@@ -15,6 +15,7 @@ pub struct Row {
     pub flags: u32,
     pub export: *const c_void,
     pub imported: *const c_void,
+    pub imported_for_sockets: *const c_void,
     pub real: *const *const c_void,
     pub bind: *const c_void,
     pub bare: *const c_void,

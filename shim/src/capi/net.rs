@@ -1,10 +1,10 @@
-//! Sockets and servers; real threads.
+//! Sockets and servers; real threads; what the hub is about.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 
 use eventlet_core::blocking::face::net::{self, Listen};
 use eventlet_core::blocking::face::serve::{self, Handle};
-use eventlet_core::blocking::face::{deadline, here, tpool};
+use eventlet_core::blocking::face::{deadline, here, inspect, tpool};
 use eventlet_core::data::Deadline;
 use eventlet_core::kernel::{Errno, Result, log};
 use eventlet_core::runtime::raise;
@@ -105,6 +105,14 @@ exports! {
         };
         raise::raise(g, raise::STOP_SERVE);
         raise::unwind()
+    }
+
+    fn eventlet_dump(fd: c_int) -> c_int {
+        errno::from(inspect::dump(fd))
+    }
+
+    fn eventlet_blocking_detection(seconds: f64) -> c_int {
+        errno::from(inspect::detect(seconds))
     }
 
     fn eventlet_tpool_execute(function: Function, arg: *mut c_void, result: *mut *mut c_void) -> c_int {

@@ -1,12 +1,12 @@
 //! What is patched: by how the library came into the process, by EVENTLET_PATCH, by `eventlet_monkey_patch`.
 
-use core::ffi::{c_int, c_uint};
+use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
-use eventlet_core::kernel::{log, options};
+use eventlet_core::kernel::{Errno, Result, log, options};
 use eventlet_core::runtime::hub::active;
 
-use super::{INVALID, exports};
-use crate::{deep, errno, preload, table};
+use super::{INVALID, exports, handle};
+use crate::{deep, errno, got, preload, table};
 
 /// The groups that are in force from the start. A word that is none ends the program.
 pub fn load() -> u32 {
@@ -32,6 +32,29 @@ pub fn load() -> u32 {
     })
 }
 
+/// `dlopen`, after which the object's imports lead to the rows. What dlerror says is that of dlopen.
+unsafe fn import(path: *const c_char, flags: c_int, groups: c_uint) -> Result<*const c_void> {
+    const WITH_DEPENDENCIES: c_uint = 0x100;
+    let known = groups & !(table::EVERY | WITH_DEPENDENCIES) == 0;
+    if path.is_null() || !known || flags & (libc::RTLD_LAZY | libc::RTLD_NOW) == 0 {
+        return Err(INVALID);
+    }
+    // SAFETY: the program's string; what dlopen does is the program's wish.
+    unsafe {
+        let handle = errno::keeping(|| libc::dlopen(path, flags));
+        if handle.is_null() {
+            let text = libc::dlerror();
+            let missing = !text.is_null()
+                && CStr::from_ptr(text).to_bytes().windows(9).any(|part| part == b"No such f");
+            // Once more, for the program's own dlerror.
+            errno::keeping(|| libc::dlopen(path, flags));
+            return Err(Errno(if missing { libc::ENOENT } else { libc::ELIBBAD }));
+        }
+        got::import(handle, groups & table::EVERY, groups & WITH_DEPENDENCIES != 0);
+        Ok(handle.cast_const())
+    }
+}
+
 exports! {
     fn eventlet_monkey_patch(groups: c_uint) -> c_int {
         if groups & !table::EVERY != 0 {
@@ -42,6 +65,10 @@ exports! {
             deep::install();
         }
         0
+    }
+
+    fn eventlet_import_patched(path: *const c_char, flags: c_int, groups: c_uint) -> *mut c_void {
+        handle(import(path, flags, groups))
     }
 
     fn eventlet_patched() -> c_uint {

@@ -8,6 +8,7 @@
 
 pub mod address;
 pub mod event;
+pub mod inspect;
 pub mod line;
 pub mod net;
 pub mod pile;
