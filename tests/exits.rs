@@ -45,6 +45,14 @@ fn pool_wakes() {
     openmp("pool_wakes", 3);
 }
 
+/// What a pool makes while the hub waits for it is real.
+#[test]
+fn pool_makes() {
+    let program = Program::made_with("pthread/openmp.c", &["-fopenmp"]).env("OMP_WAIT_POLICY", "passive");
+    let outcome = program.arg("pool_makes").same();
+    assert!(outcome.status.success(), "{outcome}");
+}
+
 #[test]
 fn pools_in_threads() {
     openmp("pools_in_threads", 8);

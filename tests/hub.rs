@@ -29,7 +29,7 @@ fn start(start: extern "C" fn(*mut c_void) -> *mut c_void, arg: usize) -> &'stat
         credentials: None,
     };
     // SAFETY: the thread was made just now and is not joined before `join`.
-    unsafe { Green::of(spawn(&plan).expect("a thread")).expect("a green one") }
+    unsafe { Green::of(spawn(plan).expect("the hub").expect("a thread")).expect("a green one") }
 }
 
 fn join(green: &'static Green) -> usize {

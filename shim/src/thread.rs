@@ -50,7 +50,10 @@ rows! { Thread;
             return real()(thread, attributes, start, arg);
         }
         match create::plan(attributes, start, arg) {
-            Ok(Some(plan)) => errno::code(spawn::spawn(&plan).map(|made| *thread = made as pthread_t)),
+            Ok(Some(plan)) => match spawn::spawn(plan) {
+                Some(made) => errno::code(made.map(|made| *thread = made as pthread_t)),
+                None => real()(thread, attributes, start, arg),
+            },
             Ok(None) => real()(thread, attributes, start, arg),
             Err(errno) => errno.0,
         }

@@ -15,7 +15,7 @@ use corosensei::stack::Stack as _;
 
 use crate::data::Deadline;
 use crate::data::stack::{self, StackSlot};
-use crate::kernel::{Result, fs, log};
+use crate::kernel::{Result, fs, log, stats};
 use crate::syscall;
 
 use super::credentials::Credentials;
@@ -123,9 +123,14 @@ fn activate() -> bool {
 }
 
 /// Makes a green thread and puts it at the back of the run queue; its `pthread_t`. EAGAIN: no memory for its stack.
-/// Only when [`ready`]; on a foreign thread it waits until the hub has done it.
-pub fn spawn(plan: &Plan) -> Result<usize> {
-    errand::on_hub(|| make(plan).map(Green::tcb))
+/// Only when [`ready`]; on a foreign thread it waits until the hub has done it. None: the hub does not come to it, and a
+/// real thread must do.
+pub fn spawn(plan: Plan) -> Option<Result<usize>> {
+    let made = errand::on_hub_or_not(move || make(&plan).map(Green::tcb));
+    if made.is_none() {
+        stats::NATIVE.bump();
+    }
+    made
 }
 
 fn make(plan: &Plan) -> Result<&'static Green> {

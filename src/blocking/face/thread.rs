@@ -96,10 +96,12 @@ pub fn spawn(plan: Plan) -> Result<&'static Thread> {
         spawner.hold();
         thread.spawner.set(spawner);
     }
-    let made = plan_of(thread).and_then(|plan| spawn::spawn(&plan)).inspect_err(|_| {
-        thread.release();
-        thread.release();
-    })?;
+    let made = plan_of(thread)
+        .and_then(|plan| spawn::spawn(plan).unwrap_or(Err(Errno(libc::EAGAIN))))
+        .inspect_err(|_| {
+            thread.release();
+            thread.release();
+        })?;
     // SAFETY: it was made just now.
     let green = unsafe { Green::of(made) }.expect("a new green thread");
     green.preemptible.set(false);

@@ -60,7 +60,29 @@ static void pools_in_threads(void) {
     printf("sum %ld\n", turn);
 }
 
+/* The pool makes threads while whoever entered the region waits for the pool. */
+static void *add_one(void *arg) {
+    zero(pthread_mutex_lock(&lock));
+    count++;
+    zero(pthread_mutex_unlock(&lock));
+    return arg;
+}
+
+static void *region(void *arg) {
+#pragma omp parallel num_threads(3)
+    if (omp_get_thread_num() != 0 && usleep(50000) == 0) /* by now it waits */
+        for (int i = 0; i < 10; i++) check(join(spawn(add_one, &count)) == &count);
+    return arg;
+}
+
+static void pool_makes(void) {
+    join(spawn(region, NULL));
+    printf("count %ld\n", count);
+    join(spawn(add_one, NULL));
+    printf("count %ld\n", count);
+}
+
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(pool_wakes), CASE(pools_in_threads)};
+    struct test tests[] = {CASE(pool_wakes), CASE(pools_in_threads), CASE(pool_makes)};
     return RUN(argc, argv, tests);
 }
