@@ -180,6 +180,7 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("thread_signals.c", "paused", &["pause"]),
     ("thread_signals.c", "raised", &["raise", "sigpending"]),
     ("thread_signals.c", "suspended", &["sigsuspend"]),
+    ("thread_signals.c", "timers", &["timer_create"]),
     ("thread_signals.c", "waiting", &["sigwait", "sigwaitinfo", "sigtimedwait"]),
 ];
 
@@ -193,6 +194,7 @@ const OTHER_WAYS: &[(&str, &[&str])] = &[
     ("for Eventlet's own descriptors in an unpatched program: tests/capi.rs needs it", &["epoll_ctl"]),
     ("no terminal without hardware keeps one waiting", &["tcdrain"]),
     ("glibc's own calls sched_yield", &["pthread_yield"]),
+    ("a number that the kernel gives again is another thread's by then", &["timer_delete"]),
     ("only the privileged can be somebody else: tests/credentials.rs", &["setfsuid", "setfsgid"]),
     (
         "inside libc: tests/deep.rs needs them",

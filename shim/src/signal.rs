@@ -6,6 +6,8 @@
 use core::ffi::{c_int, c_void};
 
 use eventlet_core::blocking::signal;
+use eventlet_core::kernel::Errno;
+use eventlet_core::runtime::signals::timers;
 use eventlet_core::runtime::{Green, fork, hub::active, this};
 use libc::{sigset_t, timespec};
 
@@ -121,6 +123,23 @@ rows! { Os;
     fn sigtimedwait(set: *const sigset_t, info: *mut libc::siginfo_t, timeout: *const timespec) -> c_int {
         |g| errno::from(signal::wait(g, set, info, timeout))
     } else { cancellable(|| errno::from(bare::sigtimedwait(set, info, timeout))) }
+
+    fn timer_create(clock: libc::clockid_t, event: *mut libc::sigevent, timer: *mut libc::timer_t) -> c_int {
+        let Some((target, mut own)) = signal::of_timer(event) else { return real()(clock, event, timer) };
+        let answer = real()(clock, &mut own, timer);
+        if answer == 0 && !timers::made(*timer as c_int, target) {
+            super::timer_delete::real()(*timer);
+            return errno::from(Err::<c_int, _>(Errno(libc::EAGAIN)));
+        }
+        answer
+    }
+
+    /// libc's own timers, whose numbers are addresses, are none of ours.
+    fn timer_delete(timer: libc::timer_t) -> c_int {
+        let answer = real()(timer);
+        if answer == 0 && let Ok(number) = c_int::try_from(timer as isize) { timers::deleted(number) }
+        answer
+    }
 
     #[also(gsignal)]
     fn raise(sig: c_int) -> c_int { |g| errno::from(signal::kill(g, sig)) }

@@ -15,6 +15,8 @@ use crate::runtime::signals::{self, action};
 use crate::runtime::{Green, Wait, Wake, hub, this};
 use crate::syscall;
 
+use super::sched;
+
 /// What SIG_ERR is.
 const ERROR: usize = usize::MAX;
 /// glibc's own signals, which it takes out of every mask.
@@ -206,6 +208,19 @@ pub fn thread(process: c_int, thread: c_int) -> Option<&'static Green> {
     // SAFETY: getpid takes nothing.
     let here = unsafe { syscall!(libc::SYS_getpid) } == Ok(process as usize);
     here.then(|| signals::thread(thread)).flatten()
+}
+
+/// The green thread that a timer of SIGEV_THREAD_ID is for, and what the kernel is told.
+///
+/// # Safety
+/// `event` is NULL or live.
+pub unsafe fn of_timer(event: *const libc::sigevent) -> Option<(&'static Green, libc::sigevent)> {
+    // SAFETY: the caller's promise.
+    let event = unsafe { event.as_ref() }.filter(|event| event.sigev_notify == libc::SIGEV_THREAD_ID)?;
+    let target = sched::by_tid(event.sigev_notify_thread_id).filter(|_| event.sigev_notify_thread_id != 0)?;
+    let mut own = *event;
+    own.sigev_notify_thread_id = hub().first.tid.get();
+    Some((target, own))
 }
 
 /// `pthread_sigqueue`.

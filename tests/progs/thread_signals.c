@@ -312,9 +312,69 @@ static void alternates(void) {
     printf("on it %d\n", handled);
 }
 
+/* Timers of one thread each: its own come to it, and no other's. */
+enum { TIMED = 6 };
+static pthread_t own[TIMED];
+static volatile int right, wrong;
+static sem_t over[TIMED];
+
+static void expired(int number, siginfo_t *info, void *context) {
+    (void)number, (void)context;
+    if (info->si_code == SI_TIMER && pthread_equal(own[info->si_value.sival_int], pthread_self())) right++;
+    else wrong++;
+    sem_post(&over[info->si_value.sival_int]);
+}
+
+static timer_t timer_for(pid_t tid, int number, int value, long microseconds) {
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = number, .sigev_value.sival_int = value};
+    struct itimerspec soon = {.it_value.tv_nsec = microseconds * 1000};
+    timer_t timer;
+    event._sigev_un._tid = tid;
+    must(timer_create(CLOCK_MONOTONIC, &event, &timer));
+    must(timer_settime(timer, 0, &soon, NULL));
+    return timer;
+}
+
+static void *timed(void *arg) {
+    int i = (intptr_t)arg;
+    own[i] = pthread_self();
+    must(sem_init(&over[i], 0, 0));
+    for (int round = 0; round < 5; round++) {
+        timer_t timer = timer_for(gettid(), SIGRTMIN + 1, i, 1000 + i * 100);
+        while (sem_wait(&over[i])) check(errno == EINTR);
+        must(timer_delete(timer));
+    }
+    return arg;
+}
+
+static void *wait_for_timer(void *arg) {
+    siginfo_t info;
+    sigset_t set = set_of(SIGUSR1, 0);
+    timer_t timer = timer_for(gettid(), SIGUSR1, (intptr_t)arg, 5000 - (intptr_t)arg * 500);
+    check(sigwaitinfo(&set, &info) == SIGUSR1 && info.si_code == SI_TIMER && info.si_value.sival_int == (intptr_t)arg);
+    must(timer_delete(timer));
+    return arg;
+}
+
+static void timers(void) {
+    pthread_t threads[TIMED];
+    struct sigaction action = {.sa_sigaction = expired, .sa_flags = SA_SIGINFO};
+    must(sigaction(SIGRTMIN + 1, &action, NULL));
+    for (intptr_t i = 0; i < TIMED; i++) threads[i] = spawn(timed, (void *)i);
+    for (int i = 0; i < TIMED; i++) join(threads[i]);
+    printf("right %d, wrong %d\n", right, wrong);
+    block(SIG_BLOCK, SIGUSR1, 0);
+    for (intptr_t i = 0; i < TIMED; i++) threads[i] = spawn(wait_for_timer, (void *)i);
+    for (int i = 0; i < TIMED; i++) join(threads[i]);
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
+    timer_t timer;
+    event._sigev_un._tid = 0x3ffffff0;
+    show(timer_create(CLOCK_MONOTONIC, &event, &timer));
+}
+
 int main(int argc, char **argv) {
     must(pipe(ends)), must(sem_init(&begun, 0, 0));
     struct test tests[] = {CASE(directed), CASE(masks),   CASE(to_who_wants_it), CASE(pending),
-                           CASE(raised), CASE(addressed), CASE(waiting),  CASE(suspended), CASE(paused),      CASE(jumping), CASE(jump_mask), CASE(alternates)};
+                           CASE(raised), CASE(addressed), CASE(waiting),  CASE(suspended), CASE(paused),      CASE(jumping), CASE(jump_mask), CASE(alternates), CASE(timers)};
     return RUN(argc, argv, tests);
 }

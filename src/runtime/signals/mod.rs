@@ -16,6 +16,7 @@
 //! | [`wrapper`] | what the kernel calls |
 //! | [`queue`] | signals that wait for their thread |
 //! | [`stack`] | alternate stacks |
+//! | [`timers`] | timers of one thread |
 //! | [`mask`] | each thread's mask and the kernel's |
 //! | [`wait`] | sigwait and its kin |
 //!
@@ -27,6 +28,7 @@ pub mod action;
 pub(super) mod mask;
 mod queue;
 pub mod stack;
+pub mod timers;
 mod wait;
 mod wrapper;
 
@@ -233,6 +235,7 @@ pub(super) fn join(green: &Green) {
 /// A thread has ended.
 pub(super) fn leave(green: &Green) {
     mask::leave(green);
+    timers::leave(green);
     if queue::any() {
         queue::drop_where(|target| ptr::eq(target, green));
         reroute();
@@ -243,6 +246,7 @@ pub(super) fn leave(green: &Green) {
 pub(super) fn forked() {
     queue::drop_where(|_| true);
     wait::forked();
+    timers::forked();
     action::unwrap_all();
     if let Some(green) = this() {
         mask::expose(green);

@@ -17,6 +17,7 @@ use crate::runtime::hub::{hand, hub};
 use crate::runtime::{descriptors, poller};
 use crate::syscall;
 
+use super::timers::{self, Owner};
 use super::{queue, threads};
 
 /// What the poller knows the signalfd by.
@@ -56,7 +57,19 @@ pub fn wait(green: &Green, set: u64, deadline: Deadline) -> Result<(c_int, libc:
 fn take(green: &Green, set: u64) -> Option<(c_int, libc::siginfo_t)> {
     let waiting =
         queue::take(|sig, target| set & bit(sig) != 0 && (target.is_null() || ptr::eq(target, green)));
-    waiting.or_else(|| signal::take(set))
+    waiting.or_else(|| {
+        loop {
+            let (sig, info) = signal::take(set)?;
+            match timers::owner(&info) {
+                Owner::Thread(other) if !ptr::eq(other, green) => {
+                    queue::put(sig, &info, other);
+                    super::reroute();
+                }
+                Owner::Gone => {}
+                Owner::Thread(_) | Owner::Nobody => return Some((sig, info)),
+            }
+        }
+    })
 }
 
 fn watch(set: u64) -> Result<()> {

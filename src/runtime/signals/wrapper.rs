@@ -20,6 +20,7 @@ use crate::runtime::hub::hub;
 use crate::runtime::{inbox, overflow};
 use crate::syscall;
 
+use super::timers::{self, Owner};
 use super::{action, mask, queue, stack};
 
 /// The signal that [`resend`] is sending: it has found its thread.
@@ -45,7 +46,8 @@ pub(super) extern "C" fn wrapper(sig: c_int, info: *mut siginfo_t, context: *mut
         Some(green) => match whose(green, sig, info) {
             Whose::Here => in_place(green, sig, info, context),
             Whose::Process => wait(sig, info, core::ptr::null()),
-            Whose::First => wait(sig, info, &hub().first),
+            Whose::Thread(target) => wait(sig, info, target),
+            Whose::Nobody => {}
         },
     }
 }
@@ -69,7 +71,8 @@ pub(super) fn resend(sig: c_int, info: &siginfo_t) {
 enum Whose {
     Here,
     Process,
-    First,
+    Thread(&'static Green),
+    Nobody,
 }
 
 /// For whom a signal is that the kernel gave to the hub's kernel thread, on the `%fs` of `green`.
@@ -84,9 +87,18 @@ fn whose(green: &Green, sig: c_int, info: &siginfo_t) -> Whose {
     // On its way in or out, a thread is not on the processor: it looks into the queue when its turn begins.
     let running = hub().running().filter(|it| core::ptr::eq(*it, green) && it.state() == State::Running);
     let from_here = is_from_here(info);
+    match timers::owner(info) {
+        Owner::Nobody => {}
+        Owner::Gone => return Whose::Nobody,
+        Owner::Thread(target) => {
+            let here = running.is_some_and(|it| core::ptr::eq(it, target));
+            let now = here && !mask::blocks(target, sig) && !queue::holds(sig);
+            return if now { Whose::Here } else { Whose::Thread(target) };
+        }
+    }
     match running {
         Some(_) if from_here && (info.si_code == libc::SI_TKILL || sig == libc::SIGPIPE) => Whose::Here,
-        _ if info.si_code == libc::SI_TKILL && !from_here => Whose::First,
+        _ if info.si_code == libc::SI_TKILL && !from_here => Whose::Thread(&hub().first),
         // Behind those of its kind that wait already.
         Some(it) if super::is_for(it, sig, core::ptr::null()) && !queue::holds(sig) => Whose::Here,
         _ => Whose::Process,
