@@ -12,7 +12,7 @@ mod stdio {
     use super::common;
 
     crate::cases!("deep_stdio.c": fgets_socket, fgets_pipe, line, scan, whole, one, wide, fill, contended, locked,
-        all_streams, cancelled, reopened, logged, denied, quiet);
+        all_streams, cancelled, reopened, logged, denied, quiet, many, wide_scan, ways_out, wide_out);
 }
 
 mod processes {
@@ -24,7 +24,8 @@ mod processes {
 mod names {
     use super::common;
 
-    crate::cases!("deep_names.c": addrinfo, families, hostbyname, query);
+    crate::cases!("deep_names.c": addrinfo, families, hostbyname, query, reentrant, reentrant2, search, state, nameinfo,
+        hostbyaddr);
 }
 
 mod lookups {
@@ -59,7 +60,7 @@ mod rescued {
         use super::common;
 
         crate::cases!("deep_stdio.c", EVENTLET_FAULT = "64": fgets_socket, fgets_pipe, line, scan, whole, one, wide, fill,
-            contended, locked, all_streams, cancelled, reopened, logged, quiet);
+            contended, locked, all_streams, cancelled, reopened, logged, quiet, many, wide_scan, ways_out);
     }
 
     mod processes {

@@ -106,6 +106,70 @@ static void *by_query(void *name) {
     return text;
 }
 
+static char *said(int error, const struct hostent *found) {
+    char *text;
+    const char *first = found && found->h_addr_list[0] ? inet_ntoa(*(struct in_addr *)found->h_addr_list[0]) : "nothing";
+    check(asprintf(&text, "%d %s", error, first) > 0);
+    return text;
+}
+
+static void *by_reentrant(void *name) {
+    use_server();
+    char room[1024];
+    struct hostent host, *found;
+    int error;
+    gethostbyname_r(name, &host, room, sizeof room, &found, &error);
+    return said(found ? 0 : error, found);
+}
+
+static void *by_reentrant2(void *name) {
+    use_server();
+    char room[1024];
+    struct hostent host, *found;
+    int error;
+    gethostbyname2_r(name, AF_INET, &host, room, sizeof room, &found, &error);
+    return said(found ? 0 : error, found);
+}
+
+static void *by_search(void *name) {
+    use_server();
+    unsigned char reply[512];
+    return strdup(res_search(name, ns_c_in, ns_t_a, reply, sizeof reply) > 0 ? "found" : "not found");
+}
+
+static void *by_state(void *name) {
+    struct __res_state state = {0};
+    must(res_ninit(&state));
+    state.nscount = 1, state.nsaddr_list[0] = address, state.retrans = 20, state.retry = 1;
+    unsigned char reply[512];
+    int size = res_nquery(&state, name, ns_c_in, ns_t_a, reply, sizeof reply);
+    res_nclose(&state);
+    return strdup(size > 0 ? "found" : "not found");
+}
+
+/* Addresses kept for documentation; the name's third character makes the difference. */
+static struct sockaddr_in documented(const char *name) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xcb007100 | (name[2] - '0'))};
+    return at;
+}
+
+static void *by_nameinfo(void *name) {
+    use_server();
+    struct sockaddr_in at = documented(name);
+    char host[256];
+    return strdup(gai_strerror(getnameinfo((struct sockaddr *)&at, sizeof at, host, sizeof host, NULL, 0, NI_NAMEREQD)));
+}
+
+static void *by_address(void *name) {
+    use_server();
+    struct sockaddr_in at = documented(name);
+    char room[1024];
+    struct hostent host, *found;
+    int error;
+    gethostbyaddr_r(&at.sin_addr, sizeof at.sin_addr, AF_INET, &host, room, sizeof room, &found, &error);
+    return said(error, found);
+}
+
 static void ask(void *(*run)(void *), int questions, int together) {
     make_server();
     pthread_t thread = spawn(serve, (void *)(intptr_t)questions);
@@ -125,8 +189,15 @@ static void families(void) { ask(by_any_family, 2, 1); }
 /* The second one waits for the lock of the static buffer, not for the server. */
 static void hostbyname(void) { ask(by_gethostbyname, 1, 2); }
 static void query(void) { ask(by_query, 2, 2); }
+static void reentrant(void) { ask(by_reentrant, 2, 2); }
+static void reentrant2(void) { ask(by_reentrant2, 2, 2); }
+static void search(void) { ask(by_search, 2, 2); }
+static void state(void) { ask(by_state, 2, 2); }
+static void nameinfo(void) { ask(by_nameinfo, 2, 2); }
+static void hostbyaddr(void) { ask(by_address, 2, 2); }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(addrinfo), CASE(families), CASE(hostbyname), CASE(query)};
+    struct test tests[] = {CASE(addrinfo), CASE(families), CASE(hostbyname), CASE(query), CASE(reentrant),
+                           CASE(reentrant2), CASE(search), CASE(state), CASE(nameinfo), CASE(hostbyaddr)};
     return RUN(argc, argv, tests);
 }

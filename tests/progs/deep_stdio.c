@@ -238,6 +238,72 @@ static void reopened(void) {
     check(fclose(stream) == 0);
 }
 
+/* More ways in: wide scanning, delimiters, words; bytes pushed back; blocks without a lock. */
+static void by_many(FILE *stream) {
+    int n = 0;
+    char *part = NULL, bytes[4] = "";
+    size_t room = 0;
+    check(fscanf(stream, "%d;", &n) == 1);
+    check(getdelim(&part, &room, ',', stream) > 0);
+    printf("%d [%s]", n, part);
+    free(part);
+    int c = fgetc(stream);
+    check(ungetc(c, stream) == c);
+    check(fread_unlocked(bytes, 1, 3, stream) == 3);
+    printf(" %s %d", bytes, getw(stream));
+    check(fgetc_unlocked(stream) == '.' && getc_unlocked(stream) == EOF && feof(stream));
+    putchar('\n');
+}
+static void many(void) { fed(socket_ends, "1|7;de|lim,u|vwAAA|A|.", by_many); }
+
+static void by_wide(FILE *stream) {
+    wchar_t word[16];
+    int n;
+    check(fwscanf(stream, L"%d %15ls", &n, word) == 2);
+    printf("%d %ls", n, word);
+    for (wint_t c; (c = fgetwc(stream)) != WEOF;) printf(" %x", (unsigned)c);
+    putchar('\n');
+}
+static void wide_scan(void) { fed(socket_ends, "4|2 wo|rd x|y", by_wide); }
+
+/* Every way out, into a pipe that is full; the last ones by number. */
+static void ways_out(void) {
+    pipe_ends();
+    FILE *stream = fdopen(ends[1], "w"), *broad = fdopen(dup(ends[1]), "w");
+    check(stream && broad);
+    pthread_t thread = spawn(drain, NULL);
+    long total = 0;
+    char line[] = "a line of text that fills\n";
+    for (int i = 0; i < 2000; i++) {
+        check(fputs(line, stream) >= 0);
+        check(fwrite(line, 1, 26, stream) == 26);
+        check(putc('c', stream) == 'c' && putw(i, stream) == 0);
+        check(fprintf(broad, "%s", line) == 26);
+        check(fflush(NULL) == 0);
+        total += 26 + 26 + 1 + sizeof(int) + 26;
+        if (i % 100 == 0) total += dprintf(ends[1], "%d\n", i);
+    }
+    check(fclose(broad) == 0 && fclose(stream) == 0);
+    check((long)join(thread) == total);
+    printf("%ld bytes\n", total);
+}
+
+static void wide_out(void) {
+    pipe_ends();
+    FILE *stream = fdopen(ends[1], "w");
+    check(stream);
+    pthread_t thread = spawn(drain, NULL);
+    long total = 0;
+    for (int i = 0; i < 5000; i++) {
+        int n = fwprintf(stream, L"%d wide\n", i);
+        check(n > 0 && fputws(L"words\n", stream) >= 0 && fputwc(L'.', stream) == L'.');
+        total += n + 7;
+    }
+    check(fclose(stream) == 0);
+    check((long)join(thread) == total);
+    printf("%ld bytes\n", total);
+}
+
 /* Streams with `c` in their mode: libc opens, reads and writes them by functions of its own, which are no cancellation
  * points. Each waits in fopen for the other one, too. */
 static char fifo[64];
@@ -278,6 +344,6 @@ int main(int argc, char **argv) {
     struct test tests[] = {CASE(fgets_socket), CASE(fgets_pipe), CASE(line),   CASE(scan),        CASE(whole),
                            CASE(one),          CASE(wide),       CASE(fill),   CASE(contended),   CASE(locked),
                            CASE(all_streams),  CASE(cancelled),  CASE(reopened), CASE(logged),  CASE(denied),
-                           CASE(quiet)};
+                           CASE(quiet), CASE(many), CASE(wide_scan), CASE(ways_out), CASE(wide_out)};
     return RUN(argc, argv, tests);
 }
