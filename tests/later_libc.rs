@@ -1,23 +1,12 @@
-//! The self-checks and the deep layer under a later Debian release's libc, where that can be had.
+//! The self-checks and the deep layer under later Debian releases' libcs, where they can be had.
 
 mod common;
 
-use std::io::Write;
-
 use common::{Program, later};
 
-/// Each case of a program, bare and preloaded, both under the later libc.
+/// Each case of a program, bare and preloaded, both under each later libc.
 fn cases(source: &str, names: &[&str]) {
-    let Some(libc) = later::libc() else {
-        // Not by a macro: those are silent in tests that pass.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: {source} under {}'s libc, which is not to be had",
-            later::RELEASE
-        );
-        return;
-    };
-    for name in names {
+    for (libc, name) in later::libcs().iter().flat_map(|libc| names.iter().map(move |name| (libc, name))) {
         Program::of(source).arg(name).by_loader(libc).green();
     }
 }
@@ -38,9 +27,9 @@ programs! {
     exceptions: "exceptions.cpp" { rethrown, carried, thread_exit }
     locks: "mutex.c" { contended, recursive, timed }
     real_threads: "foreign.c" { mutexes, conditions, onces }
-    stdio: "deep_stdio.c" { fgets_socket, line, scan, wide, fill, contended, locked, all_streams, cancelled, reopened, logged, quiet }
+    stdio: "deep_stdio.c" { fgets_socket, line, scan, wide, fill, contended, locked, all_streams, cancelled, reopened, logged, quiet, many, ways_out }
     children: "deep_process.c" { run_system, run_popen, run_pclose, many, children, masks }
-    names: "deep_names.c" { addrinfo, families, hostbyname, query }
+    names: "deep_names.c" { addrinfo, families, hostbyname, query, reentrant, nameinfo }
     streams: "deep_streams.cpp" { synced, file }
     inside_with_real_threads: "deep_foreign.c" { lines, ping, loader, cancel }
 }
@@ -48,18 +37,20 @@ programs! {
 /// Where its text cannot be changed (bit 64 of EVENTLET_FAULT).
 #[test]
 fn rescue() {
-    let Some(libc) = later::libc() else { return };
     let cases = [("deep_stdio.c", "line"), ("deep_stdio.c", "contended"), ("deep_process.c", "run_system")];
     for (source, name) in cases.into_iter().chain([("deep_names.c", "addrinfo"), ("rescued.c", "aio")]) {
-        Program::of(source).arg(name).env("EVENTLET_FAULT", "64").by_loader(libc).green();
+        for libc in later::libcs() {
+            Program::of(source).arg(name).env("EVENTLET_FAULT", "64").by_loader(libc).green();
+        }
     }
 }
 
 #[test]
 fn nothing_of_it_is_left_as_it_is() {
-    let Some(libc) = later::libc() else { return };
-    let program = Program::of("deep_stdio.c").arg("line").env("EVENTLET_LOG", "1").by_loader(libc);
-    let outcome = program.preloaded();
-    let lines: Vec<&str> = outcome.errors().lines().filter(|line| line.contains("libc")).collect();
-    assert!(lines.len() == 1 && lines[0].ends_with("are green (Swap)"), "{outcome}");
+    for libc in later::libcs() {
+        let program = Program::of("deep_stdio.c").arg("line").env("EVENTLET_LOG", "1").by_loader(libc);
+        let outcome = program.preloaded();
+        let lines: Vec<&str> = outcome.errors().lines().filter(|line| line.contains("libc")).collect();
+        assert!(lines.len() == 1 && lines[0].ends_with("are green (Swap)"), "{outcome}");
+    }
 }
