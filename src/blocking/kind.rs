@@ -6,6 +6,7 @@ use core::ffi::c_int;
 
 use crate::data::fdtable::{Kind, flag};
 use crate::kernel::Result;
+use crate::runtime::answers;
 use crate::runtime::descriptors::{self, Entry, Side};
 use crate::syscall;
 
@@ -34,7 +35,7 @@ fn first_sight(fd: i32, entry: &Entry) -> Kind {
         // pipe(2) gives the end that is read first.
         let before = status(fd - 1).is_ok_and(|end| (end.st_dev, end.st_ino) == (stat.st_dev, stat.st_ino));
         if before {
-            descriptors::joined(fd, fd - 1);
+            answers::joined(fd, fd - 1);
         }
     }
     kind

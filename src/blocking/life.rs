@@ -6,6 +6,7 @@ use core::ffi::{c_int, c_uint, c_void};
 
 use crate::data::fdtable::{Kind, flag, gone};
 use crate::kernel::{Errno, Result};
+use crate::runtime::answers;
 use crate::runtime::descriptors::{self, closing, duplicated, is_own};
 use crate::runtime::fork::in_vfork;
 use crate::runtime::hub::active;
@@ -46,7 +47,7 @@ pub unsafe fn pipe(pair: *mut c_int, flags: c_int) -> Result<()> {
         descriptors::born(fd, Kind::Pipe, 0, flags & libc::O_NONBLOCK != 0);
     }
     // SAFETY: as above.
-    unsafe { descriptors::joined(*pair.add(1), *pair) };
+    unsafe { answers::joined(*pair.add(1), *pair) };
     Ok(())
 }
 

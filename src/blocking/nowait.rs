@@ -10,7 +10,8 @@ use libc::iovec;
 use crate::data::fdtable::{Kind, flag};
 use crate::kernel::options::{self, fault};
 use crate::kernel::{Errno, Result};
-use crate::runtime::descriptors::{self, Entry};
+use crate::runtime::answers;
+use crate::runtime::descriptors::Entry;
 use crate::syscall;
 
 use super::terminal;
@@ -24,7 +25,7 @@ use super::vector::Rest;
 pub unsafe fn read(turn: &mut Turn, buffers: *const iovec, count: usize) -> Result<usize> {
     let fd = turn.fd;
     let entry = turn.entry;
-    let mut waited = descriptors::let_answer(turn.green, entry);
+    let mut waited = answers::let_answer(turn.green, entry);
     if waited && turn.green.is_cancelled() {
         return Err(Errno::CANCELLED);
     }
@@ -88,7 +89,7 @@ pub unsafe fn write(turn: &mut Turn, buffers: *const iovec, count: usize) -> Res
             Ok((count, more)) => {
                 written += count;
                 rest.skip(count);
-                descriptors::wrote(turn.entry);
+                answers::wrote(turn.entry);
                 if !more || rest.total() == 0 {
                     break;
                 }

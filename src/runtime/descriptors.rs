@@ -145,44 +145,6 @@ pub fn born(fd: i32, kind: Kind, flags: u16, nonblock: bool) {
     TABLE.note(fd);
 }
 
-/// What is written to the pipe `from` can be read from `to`.
-pub fn joined(from: i32, to: i32) {
-    let entry = TABLE.get(from);
-    if !TABLE.is_far(entry) {
-        entry.set_other_end(to);
-    }
-}
-
-/// A write to `entry`, a pipe or an eventfd, succeeded: who reads at the other end need not wait for the poller to tell.
-pub fn wrote(entry: &Entry) {
-    let end = match entry.kind() {
-        Kind::Event => entry,
-        _ => match entry.other_end() {
-            Some(fd) => TABLE.get(fd),
-            None => return,
-        },
-    };
-    // If that number has another life now, someone has a look for nothing.
-    if !end.readers.is_empty() || end.has(flag::EXPECTED) {
-        wake_next(end, Side::Read);
-        hub().woke();
-    }
-}
-
-/// A read from `entry` is about to be tried. Programs that pass work to and fro write to one pipe and read from another, which
-/// is empty then: where the last read had to wait, and this turn has woken someone, the others go first, and the try
-/// finds their answer. Whether they did.
-pub fn let_answer(green: &Green, entry: &Entry) -> bool {
-    let likely = entry.flags() & (flag::WAITED | flag::NONBLOCK) == flag::WAITED;
-    let waits = likely && green.preemptible.get() && hub().has_woken();
-    if waits {
-        entry.set(flag::EXPECTED);
-        green.yield_now();
-        entry.clear(flag::EXPECTED);
-    }
-    waits
-}
-
 /// `to`, a new number, stands for what `from` stands for.
 pub fn duplicated(from: i32, to: i32) {
     const KEPT: u16 = flag::PERSISTS

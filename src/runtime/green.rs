@@ -442,7 +442,7 @@ impl Green {
     pub fn yield_now(&self) {
         let hub = hub();
         self.state.set(State::Runnable);
-        hub.enqueue(self);
+        hub.queue.push_back(self);
         hub.leave(self);
         signals::deliver(self);
     }

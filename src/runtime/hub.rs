@@ -28,6 +28,7 @@ use crate::kernel::{clock, stats};
 use super::green::{self, Green, State, Wake};
 use super::inbox;
 use super::poller::Poller;
+use super::runqueue::RunQueue;
 use super::{
     cancel, cpu, credentials, descriptors, detect, errand, identity, parking, preempt, signals, spawn, steps,
     uring,
@@ -47,10 +48,7 @@ pub struct Hub {
     /// Green thread 0.
     pub first: Green,
     running: Cell<*const Green>,
-    head: Cell<*const Green>,
-    tail: Cell<*const Green>,
-    queued: Cell<usize>,
-    left: Cell<usize>,
+    pub(super) queue: RunQueue,
     switches: Cell<u32>,
     rounds: Cell<u32>,
     polled_at: Cell<u64>,
@@ -75,10 +73,7 @@ unsafe impl Sync for Hub {}
 static HUB: Hub = Hub {
     first: Green::first(),
     running: Cell::new(ptr::null()),
-    head: Cell::new(ptr::null()),
-    tail: Cell::new(ptr::null()),
-    queued: Cell::new(0),
-    left: Cell::new(0),
+    queue: RunQueue::new(),
     switches: Cell::new(0),
     rounds: Cell::new(0),
     polled_at: Cell::new(0),
@@ -152,12 +147,9 @@ impl Hub {
         if let Some(poller) = unsafe { (*self.poller.get()).take() } {
             poller.abandon();
         }
-        self.head.set(ptr::null());
-        self.tail.set(ptr::null());
+        self.queue.forget();
         self.running.set(ptr::null());
-        for count in [&self.queued, &self.left, &self.live] {
-            count.set(0);
-        }
+        self.live.set(0);
         self.timers().forget();
         self.threads.forget();
         self.first.renew();
@@ -189,7 +181,7 @@ impl Hub {
 
     /// Whether anybody but the running thread could use the hub.
     pub fn contended(&self) -> bool {
-        self.queued.get() > 0 || self.live.get() > 0
+        !self.queue.is_empty() || self.live.get() > 0
     }
 
     /// The cycle counter when the poller was asked last: the time, for who needs it cheap and not exact.
@@ -276,41 +268,7 @@ impl Hub {
         self.live.set(self.live.get() + 1);
         preempt::contended(true);
         stats::THREADS.bump();
-        self.enqueue(green);
-    }
-
-    /// Puts a runnable thread at the back of the queue.
-    pub(super) fn enqueue(&self, green: &Green) {
-        debug_assert!(green.state.get() == State::Runnable);
-        green.queued.set(ptr::null());
-        // SAFETY: the tail is a live thread in the queue.
-        match unsafe { self.tail.get().as_ref() } {
-            Some(tail) => tail.queued.set(green),
-            None => self.head.set(green),
-        }
-        self.tail.set(green);
-        self.queued.set(self.queued.get() + 1);
-    }
-
-    /// Puts a runnable thread at the front of the queue.
-    fn enqueue_first(&self, green: &Green) {
-        green.queued.set(self.head.get());
-        self.head.set(green);
-        if self.tail.get().is_null() {
-            self.tail.set(green);
-        }
-        self.queued.set(self.queued.get() + 1);
-    }
-
-    fn dequeue(&self) -> Option<&'static Green> {
-        // SAFETY: the head is NULL or a live thread in the queue.
-        let green = unsafe { self.head.get().as_ref() }?;
-        self.head.set(green.queued.get());
-        if self.head.get().is_null() {
-            self.tail.set(ptr::null());
-        }
-        self.queued.set(self.queued.get() - 1);
-        Some(green)
+        self.queue.push_back(green);
     }
 
     /// Gives the processor away; returns when `green`, the running thread, has its next turn.
@@ -342,9 +300,7 @@ impl Hub {
         first.bypass.set(green::HUB);
         self.running.set(ptr::null());
         loop {
-            while self.left.get() > 0 {
-                self.left.set(self.left.get() - 1);
-                let Some(green) = self.dequeue() else { break };
+            while let Some(green) = self.queue.next() {
                 if green.is_first() {
                     self.go_home();
                     self.load_fp(first);
@@ -359,26 +315,12 @@ impl Hub {
                 self.resume(green);
             }
             self.between_rounds();
-            self.left.set(self.queued.get());
-        }
-    }
-
-    /// While one turn lasts, the memory that the next two need comes nearer.
-    #[inline(always)]
-    fn prefetch(&self) {
-        // SAFETY: NULL or live threads in the queue.
-        unsafe {
-            if let Some(next) = self.head.get().as_ref() {
-                next.prefetch_stack();
-                if let Some(after) = next.queued.get().as_ref() {
-                    after.prefetch();
-                }
-            }
+            self.queue.begin_round();
         }
     }
 
     fn resume(&'static self, green: &'static Green) {
-        self.prefetch();
+        self.queue.prefetch();
         self.running.set(green);
         cpu::turn_begins();
         self.switches.set(self.switches.get() + 1);
@@ -449,7 +391,7 @@ impl Hub {
         descriptors::sweep();
         errand::take();
         signals::route();
-        let idle = self.queued.get() == 0;
+        let idle = self.queue.is_empty();
         self.rounds.set(self.rounds.get().wrapping_add(1));
         let recent = || {
             !self.rounds.get().is_multiple_of(ROUNDS_PER_LOOK)
@@ -464,7 +406,7 @@ impl Hub {
         }
         self.switches.set(0);
         self.poll_due.set(false);
-        let deadline = if self.queued.get() > 0 { Deadline(0) } else { detect::look(self.timers().next()) };
+        let deadline = if self.queue.is_empty() { detect::look(self.timers().next()) } else { Deadline(0) };
         self.poll(deadline);
         self.fire_timers();
         self.polled_at.set(clock::cycles());
@@ -523,7 +465,7 @@ impl Hub {
 pub fn unpark(green: &Green, wake: Wake) -> bool {
     let parked = made_runnable(green, wake);
     if parked {
-        hub().enqueue(green);
+        hub().queue.push_back(green);
     }
     parked
 }
@@ -531,7 +473,7 @@ pub fn unpark(green: &Green, wake: Wake) -> bool {
 /// [`unpark`], but `green` goes to the front of the queue.
 pub fn unpark_next(green: &Green, wake: Wake) {
     if made_runnable(green, wake) {
-        hub().enqueue_first(green);
+        hub().queue.push_front(green);
     }
 }
 

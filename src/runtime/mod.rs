@@ -4,6 +4,7 @@
 //! form: link a [`crate::data::list::Node`] of the green thread where the waker will look, then [`Green::park`];
 //! whoever ends the wait calls [`hub::unpark`] (on the hub's thread) or [`inbox::push`] (from a foreign thread).
 
+pub mod answers;
 pub mod cancel;
 pub mod cpu;
 pub mod credentials;
@@ -23,6 +24,7 @@ pub mod poller;
 pub mod preempt;
 pub mod raise;
 pub mod rescue;
+pub mod runqueue;
 pub mod signals;
 pub mod spawn;
 pub mod steps;
