@@ -64,7 +64,7 @@ cases!(timeout, "timeout.c": raised, cancelled, with, others, taken_along, many)
 cases!(sync, "sync.c": events, semaphores);
 cases!(queue, "queue.c": orders, bounded, fair, not_lost, channel, joined, deleted);
 cases!(pool, "pool.c": bounded, slots, empty, mapped, piled);
-cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, many, cooperative, forked);
+cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, many, cooperative, forked, child_ends);
 cases!(net, "net.c": inet, local, reuse, errors, everywhere, numbers);
 cases!(tpool, "tpool.c": many, parked, raised, killed, forked);
 cases!(inspect, "inspect.c": dump, hogs);

@@ -21,7 +21,8 @@ use crate::syscall;
 use super::green::{Green, this};
 use super::hub::{active, hub};
 use super::{
-    cpu, credentials, descriptors, identity, inbox, offload, parking, preempt, signals, spawn, steps, uring,
+    cpu, credentials, descriptors, identity, inbox, offload, parking, preempt, raise, signals, spawn, steps,
+    uring,
 };
 
 /// The value of a bypass while the thread's vfork child runs.
@@ -117,10 +118,24 @@ fn enforce(green: &Green) {
     }
 }
 
-/// The last thing a green thread's body does in a fork child: as glibc, which ends the process with its last thread.
+/// Whether `green` made this process by a fork and is its first thread now.
+pub fn is_made_by(green: &Green) -> bool {
+    FIRST.load(Ordering::Relaxed) == green.tcb()
+}
+
+/// The last thing a green thread's body does in a fork child: as glibc, which ends the process with its last thread; and
+/// as main, if it ends by a raise.
 pub(super) fn end_if_first(green: &Green) {
-    if FIRST.load(Ordering::Relaxed) != green.tcb() {
+    if !is_made_by(green) {
         return;
+    }
+    if let Some(first) = this() {
+        let code = raise::escaped(first);
+        if code != 0 {
+            raise::report(first, code);
+            // SAFETY: as below.
+            unsafe { libc::exit(1) }
+        }
     }
     if active() {
         spawn::outlive_all(identity::result(green.tcb()));

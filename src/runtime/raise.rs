@@ -24,7 +24,7 @@ use crate::data::list::{List, Node};
 use crate::kernel::log;
 
 use super::entry::{self, Start};
-use super::green::{Green, State, Wake};
+use super::green::{Green, State, Wake, this};
 use super::hub::unpark_next;
 use super::identity;
 
@@ -200,7 +200,8 @@ pub unsafe fn attempt(green: &Green, start: Start, arg: *mut c_void) -> Outcome 
     let outer = green.raise.flight.replace((0, ptr::null()));
     // SAFETY: the caller's promise.
     let outcome = unsafe { entry::enter(start, arg) };
-    let (code, by) = green.raise.flight.replace(outer);
+    // In a fork child the thread that forked is another one now.
+    let (code, by) = this().unwrap_or(green).raise.flight.replace(outer);
     match (outcome.exited(), code) {
         (false, _) => Outcome::Returned(outcome.value()),
         (true, 0) => Outcome::Exits,

@@ -20,7 +20,7 @@ use crate::kernel::{Errno, Result};
 use crate::runtime::entry::Start;
 use crate::runtime::hub::unpark;
 use crate::runtime::raise::{self, Outcome};
-use crate::runtime::{Green, Wait, Wake, identity, spawn, this};
+use crate::runtime::{Green, Wait, Wake, fork, identity, spawn, this};
 
 use super::line::Line;
 use super::pool::Pool;
@@ -184,7 +184,16 @@ impl Thread {
         }
         self.stage.set(Stage::Begun);
         // SAFETY: the program's function, on its own thread.
-        match unsafe { raise::attempt(green, self.start, self.arg) } {
+        let outcome = unsafe { raise::attempt(green, self.start, self.arg) };
+        if fork::is_made_by(green) {
+            // The end of a process: who waits for this thread is in the other one.
+            if let (Outcome::Raised(raised), Some(first)) = (outcome, this()) {
+                raise::again(first, raised);
+                raise::unwind();
+            }
+            return;
+        }
+        match outcome {
             Outcome::Returned(value) => self.end(0, value),
             Outcome::Exits => self.end(0, identity::result(green.tcb())),
             Outcome::Raised(raised) => {

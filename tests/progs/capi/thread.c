@@ -213,6 +213,52 @@ static void *forks(void *arg) {
     return arg;
 }
 
+/* How a child ends that a thread made: as if the thread were its main. */
+static void *in_child(void *arg) {
+    if (arg == N(1)) eventlet_raise(EVENTLET_USER);
+    if (arg == N(2)) check(eventlet_try(raises, N(EIO), NULL) == EIO);
+    if (arg == N(3)) pthread_exit(N(4));
+    if (arg == N(4)) check(ended(eventlet_spawn(same, N(5))) == 0);
+    return N(6);
+}
+static void *forks_in_try(void *arg) {
+    pid_t pid = fork();
+    if (!pid) eventlet_raise((int)(intptr_t)arg);
+    return N(pid);
+}
+static void *makes_child(void *way) {
+    int status;
+    if (way == N(5)) {
+        void *pid = NULL;
+        pid_t self = getpid();
+        int caught = eventlet_try(forks_in_try, N(EDOM), &pid);
+        if (getpid() != self) _exit(caught == EDOM ? 9 : 10);
+        check(!caught && waitpid((intptr_t)pid, &status, 0) == (intptr_t)pid);
+        return N(WEXITSTATUS(status));
+    }
+    pid_t pid = fork();
+    if (!pid) return in_child(way);
+    check(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    return N(WEXITSTATUS(status));
+}
+static void *waits_for(void *thread) { return ended(thread), thread; }
+static void child_ends(void) {
+    const intptr_t expected[] = {0, 1, 0, 0, 0, 9};
+    eventlet_hub_exceptions(0);
+    for (intptr_t way = 0; way < 6; way++) {
+        void *result;
+        eventlet_thread *thread = eventlet_spawn(makes_child, N(way));
+        eventlet_thread *waiter = eventlet_spawn(waits_for, thread);
+        check(eventlet_wait(thread, &result) == 0 && result == N(expected[way]));
+        eventlet_kill(waiter, EVENTLET_EXIT);
+        pthread_t plain; /* A green one, if threads are patched. */
+        if (!(eventlet_patched() & EVENTLET_THREAD)) continue;
+        zero(pthread_create(&plain, NULL, makes_child, N(way)));
+        zero(pthread_join(plain, &result));
+        check(result == N(expected[way]));
+    }
+}
+
 static void forked(void) {
     eventlet_thread *other = eventlet_spawn(sleeps, N(2));
     check(ended(eventlet_spawn(forks, NULL)) == 0);
@@ -222,6 +268,6 @@ static void forked(void) {
 
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(order), CASE(waiters), CASE(after), CASE(cancelled), CASE(killed), CASE(links), CASE(current),
-                           CASE(many), CASE(cooperative), CASE(forked)};
+                           CASE(many), CASE(cooperative), CASE(forked), CASE(child_ends)};
     return RUN(argc, argv, tests);
 }
