@@ -4,3 +4,9 @@
 mod common;
 
 cases!("forks.c": from_main, from_thread, thread_ends, outlives, masks, vforks, spawns, waits, around, jumps, ahead);
+
+/// Children in the ways that servers, shells and other runtimes make them.
+mod offspring {
+    use super::common;
+    cases!("offspring.c": hundreds, storms, held, ordered, preforked, daemonized, on_pty, cloned);
+}
