@@ -26,6 +26,13 @@ mod overtaken {
     cases!("overtaken.c": condition, lock, read_write_lock, semaphore, meeting, ending, data);
 }
 
+/// Timers, what handlers may do, what signals do that nobody handles, and sleeps that they end.
+mod timers {
+    use super::common;
+    cases!("timers.c": alarms, posix_timers, signal_descriptor, two_hundred, flags, handlers, broken, defaults, sleepers,
+        rests, timer_descriptor);
+}
+
 /// Both runs, each told `signals` from outside, one after the other was answered.
 fn told(case: &str, signals: &[i32]) -> Outcome {
     let run = |preload| {
