@@ -34,7 +34,7 @@ mod points {
 mod cancel_types {
     use super::common;
     cases!("pthread/cancel_types.c": computing, locking, whichever_last, not_begun, cleanups_wait, exiting, keys_after,
-        once_again, of_main);
+        once_again, of_main, childless);
 }
 
 mod cancel_cpp {

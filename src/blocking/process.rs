@@ -101,7 +101,17 @@ fn wait<T>(
         }
         let wake = match child.kind {
             libc::P_PID if end_only => park_for(g, child.id as pid_t, &mut naps),
-            libc::P_PIDFD if end_only => park_on(g, child.id as c_int, 0)?,
+            libc::P_PIDFD if end_only => {
+                let fd = child.id as c_int;
+                descriptors::park(
+                    g,
+                    (fd, descriptors::entry(fd)),
+                    Side::Read,
+                    &ends(0, fd),
+                    Deadline::NEVER,
+                    false,
+                )?
+            }
             _ => match ask(g, child, options) {
                 Some(answer) => answer.map(|()| Wake::Ready)?,
                 None => descriptors::nap(g, "wait", &mut naps, Deadline::NEVER),
@@ -138,17 +148,13 @@ fn park_for(g: &Green, pid: pid_t, naps: &mut u32) -> Wake {
     // SAFETY: takes no pointers.
     let wake = unsafe { syscall!(libc::SYS_pidfd_open, pid, 0) }.and_then(|fd| {
         let fd = poller::move_high(fd as c_int);
-        let wake = park_on(g, fd, pid);
-        // SAFETY: our own descriptor.
-        let _ = unsafe { syscall!(libc::SYS_close, fd) };
-        wake
+        descriptors::park_lent(g, fd, &ends(pid, fd))
     });
     wake.unwrap_or_else(|_| descriptors::nap(g, "wait", naps, Deadline::NEVER))
 }
 
-fn park_on(g: &Green, fd: c_int, pid: pid_t) -> Result<Wake> {
-    let wait = Wait { over: has_ended, a: pid as usize, b: fd as usize, ..Wait::opaque("wait") };
-    descriptors::park(g, (fd, descriptors::entry(fd)), Side::Read, &wait, Deadline::NEVER, false)
+fn ends(pid: pid_t, fd: c_int) -> Wait {
+    Wait { over: has_ended, a: pid as usize, b: fd as usize, ..Wait::opaque("wait") }
 }
 
 fn has_ended(pid: usize, fd: usize) -> bool {

@@ -391,6 +391,25 @@ pub fn park(
     Ok(wake)
 }
 
+/// Parks `green` until `fd`, which is ours and was made for this wait, can be read; and closes it, also if the wait is left
+/// by longjmp or cancellation.
+pub fn park_lent(green: &Green, fd: i32, wait: &Wait) -> Result<Wake> {
+    green.lent.set(fd);
+    let wake = park(green, (fd, TABLE.get(fd)), Side::Read, wait, Deadline::NEVER, false);
+    take_back(green);
+    wake
+}
+
+/// Closes what was lent to the wait of `green`, which is over.
+pub(super) fn take_back(green: &Green) {
+    let fd = green.lent.replace(-1);
+    if fd >= 0 {
+        release(fd, TABLE.get(fd));
+        // SAFETY: our own descriptor.
+        let _ = unsafe { syscall!(libc::SYS_close, fd) };
+    }
+}
+
 /// Parks `green` until one of `fds` is worth a look. Numbers beyond the table and those that cannot be registered
 /// are looked at from time to time. Registrations stay until [`leave_many`]: a new one tells at once what is
 /// ready in either direction, so that whoever registers anew for each look never sleeps.

@@ -200,6 +200,8 @@ pub struct Green {
     pub(super) credentials: Cell<Option<Credentials>>,
     /// Processor time of its turns.
     pub(super) used: Cell<u64>,
+    /// A descriptor of ours that was made for its wait; -1: none.
+    pub(super) lent: Cell<i32>,
     /// What it runs.
     pub task: Task,
     /// Stack: lowest usable address, size that the program asked for, guard size.
@@ -248,6 +250,7 @@ impl Green {
             node: Node::new(),
             age: Cell::new(0),
             overdue: Cell::new((0, 0)),
+            lent: Cell::new(-1),
             follows: Cell::new(Deadline::NEVER),
             nodes: UnsafeCell::new(Vec::new()),
             cancelled: Cell::new(false),
@@ -296,6 +299,7 @@ impl Green {
         self.cancelled.set(false);
         self.deaf.set(false);
         self.awaited.set(0);
+        self.lent.set(-1);
     }
 
     /// Whether it is the process's first thread.

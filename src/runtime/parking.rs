@@ -20,7 +20,7 @@ use crate::kernel::signal;
 
 use super::green::{Green, Wait, Wake, this};
 use super::hub::{active, hand};
-use super::{inbox, offload};
+use super::{descriptors, inbox, offload};
 
 const BUCKETS: usize = 1024;
 
@@ -125,7 +125,7 @@ pub fn leave(green: &Green) -> bool {
     linked
 }
 
-/// Takes all nodes of `green`, which has left its wait by longjmp, out of the queues they are in.
+/// Takes all nodes of `green`, which has left its wait by longjmp or unwinding, out of the queues they are in.
 pub(super) fn abandon(green: &Green) {
     offload::abandon(green);
     let list = green.node.list() as usize;
@@ -137,6 +137,7 @@ pub(super) fn abandon(green: &Green) {
     }
     // SAFETY: the running thread's own nodes, and it waits no more.
     unsafe { (*green.nodes.get()).iter().for_each(Node::unlink) };
+    descriptors::take_back(green);
 }
 
 /// Wakes up to `count` waiters of `address`, oldest first; how many there were. Anybody may call it, after writing

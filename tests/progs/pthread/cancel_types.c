@@ -1,5 +1,6 @@
 /* Cancellation beside the points: the asynchronous type, threads that have not begun, what cleanups may do. */
 #include "../prog.h"
+#include <dirent.h>
 #include <semaphore.h>
 
 static sem_t begun, never;
@@ -224,9 +225,47 @@ static void of_main(void) {
     pthread_cleanup_pop(0);
 }
 
+static int descriptors(void) {
+    DIR *all = opendir("/proc/self/fd");
+    int count = 0;
+    check(all);
+    while (readdir(all)) count++;
+    check(closedir(all) == 0);
+    return count;
+}
+
+static void *wait_for_child(void *child) {
+    asynchronous();
+    must(sem_post(&begun));
+    must(waitpid((intptr_t)child, NULL, 0));
+    return child;
+}
+
+/* A wait for a child leaves nothing open. */
+static void childless(void) {
+    int held[2], before = 0;
+    must(pipe(held));
+    pid_t child = must(fork());
+    if (!child) {
+        char byte;
+        must(close(held[1]));
+        _exit(read(held[0], &byte, 1));
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_t thread = spawn(wait_for_child, (void *)(intptr_t)child);
+        must(sem_wait(&begun)), breathe();
+        zero(pthread_cancel(thread));
+        result_of(thread);
+        if (i == 0) before = descriptors();
+    }
+    printf("%d more descriptors\n", descriptors() - before);
+    must(close(held[1]));
+    check(must(waitpid(child, NULL, 0)) == child);
+}
+
 int main(int argc, char **argv) {
     must(sem_init(&begun, 0, 0)), must(sem_init(&never, 0, 0));
     struct test tests[] = {CASE(computing),     CASE(locking), CASE(whichever_last), CASE(not_begun),
-                           CASE(cleanups_wait), CASE(exiting), CASE(keys_after),     CASE(once_again), CASE(of_main)};
+                           CASE(cleanups_wait), CASE(exiting), CASE(keys_after),     CASE(once_again), CASE(of_main), CASE(childless)};
     return RUN(argc, argv, tests);
 }
