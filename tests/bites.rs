@@ -250,6 +250,9 @@ fn misses<T: Copy + Send>(items: impl Iterator<Item = T>, run: impl Fn(T) -> boo
     thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
+                // The System V queues and semaphores of programs that are killed go with this thread.
+                // SAFETY: changes this thread alone. Where it is not allowed they stay behind.
+                unsafe { libc::unshare(libc::CLONE_NEWIPC) };
                 while let Some(item) = next() {
                     if !run(item) {
                         missed.lock().expect("the list").push(item);
