@@ -11,6 +11,8 @@
 //! All is looked up by the constructor's rules but done at activation, once: a process that stays alone pays nothing.
 //! A fork child inherits it.
 //!
+//! Where the text cannot be changed, or not yet, [`rescue`] is left: the hub is taken out of what keeps it, a little late.
+//!
 //! [`text`] says what may be changed; [`bare`] holds the system calls; `kernel::patch` changes the pages.
 //!
 //! Safety: a row's detour has the prototype of its function. An entry is changed only where libc's own tables say that a
