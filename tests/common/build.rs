@@ -41,6 +41,11 @@ pub fn program(source: &str, flags: &[&str]) -> PathBuf {
     compile(source, name, flags)
 }
 
+/// The same, made with other flags as `target/progs/NAME`.
+pub fn variant(source: &str, name: &str, flags: &[&str]) -> PathBuf {
+    compile(source, name, flags)
+}
+
 /// The program made from SOURCE (a path in the project) and linked to the library under test, as `target/progs/NAME`.
 pub fn linked(source: &str, name: &str) -> PathBuf {
     let progs = target().join("progs");

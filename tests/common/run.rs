@@ -39,6 +39,11 @@ impl Outcome {
         (&self.stdout, &self.stderr, self.status) == (&other.stdout, &other.stderr, other.status)
     }
 
+    /// Whether the library was there to count.
+    pub fn counted(&self) -> bool {
+        self.stats.is_some()
+    }
+
     /// The library's counters.
     #[track_caller]
     pub fn stats(&self) -> Stats {
