@@ -26,6 +26,27 @@ mod awkward {
     cases!("pthread/awkward.c": given_stack, locked_memory, coroutines, jumps, timers, kill_until_gone, numbers, atfork);
 }
 
+/// The library goes although a thread waits in it, unless the thread has a destructor there.
+mod dlclosed {
+    use super::common::{Outcome, Program, shared};
+    use std::os::unix::process::ExitStatusExt;
+
+    fn dlclosed(case: &str) -> Outcome {
+        let library = shared("dlclosed_library.c", "dlclosed_library.so", &[]);
+        Program::of("dlclosed.c").arg(case).arg(library).same()
+    }
+
+    #[test]
+    fn gone() {
+        assert_eq!(dlclosed("gone").status.signal(), Some(libc::SIGSEGV));
+    }
+
+    #[test]
+    fn pinned() {
+        assert!(dlclosed("pinned").stats().green());
+    }
+}
+
 mod points {
     use super::common;
     cases!("pthread/points.c": cancelled, not_cancelled);

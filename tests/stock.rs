@@ -110,3 +110,21 @@ fn zstd_threads() {
     let lines: String = (0..300_000u64).map(|i| format!("{}\n", i * i % 1_000_003)).collect();
     Program::new("zstd").arg("-q").arg("-c").arg("-T4").arg("-B256K").input(&lines).green();
 }
+
+/// Runs beside a pool of kernel threads, which stay what they are.
+fn beside_a_pool(program: Program) {
+    let outcome = succeeds(program);
+    assert!(outcome.stats().threads > 0, "{outcome}");
+}
+
+#[test]
+fn openblas() {
+    let folder = "-L/usr/lib/x86_64-linux-gnu/openblas-pthread";
+    let program = Program::made_with("stock/blas.c", &["-Wl,--no-as-needed", folder, "-l:libopenblas.so.0"]);
+    beside_a_pool(program.env("OPENBLAS_NUM_THREADS", "4"));
+}
+
+#[test]
+fn tbb() {
+    beside_a_pool(Program::made_with("stock/tbb.cpp", &["-Wl,--no-as-needed", "-ltbb"]));
+}
