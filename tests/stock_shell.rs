@@ -112,8 +112,9 @@ fn bash_job_control() {
 #[test]
 fn dash_traps() {
     let text = r#"
-        trap 'echo usr1' USR1
-        (sleep 0.01; kill -USR1 $$; exec sleep 600) & wait $!; echo "interrupted $(($? > 128))"; kill $!; wait
+        trap 'got=1' USR1
+        (while sleep 0.01; do kill -USR1 $$; done) & wait $!; echo "interrupted $(($? > 128)) $got"
+        kill $!; while kill -0 $! 2>/dev/null; do wait $!; done
         for i in 1 2 3 4 5; do (exit "$i") & pids="$pids $!"; done
         for pid in $pids; do wait "$pid"; printf '%s ' $?; done; echo
         sh -c 'trap "echo inner; exit 7" TERM; echo up; while :; do sleep 0.01; done' >"$0.out" & child=$!

@@ -67,7 +67,7 @@ impl Server {
         Server { running, port }
     }
 
-    /// The program's own threads in each of its processes: without those of its malloc and of the library.
+    /// The program's own threads in each of its processes (0: it has just ended): without those of its malloc and of the library.
     pub fn threads(&self) -> Vec<usize> {
         let own = |pid: &u32| {
             let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
@@ -132,7 +132,7 @@ pub fn serves(
     if threaded {
         assert!(bare.1.iter().any(|count| *count > 1), "bare it has no threads: {:?}", bare.1);
     }
-    assert!(preloaded.1.iter().all(|count| *count == 1), "not green: {:?}, bare {:?}", preloaded.1, bare.1);
+    assert!(preloaded.1.iter().all(|count| *count <= 1), "not green: {:?}, bare {:?}", preloaded.1, bare.1);
 }
 
 /// The names and contents below `folder` as one line each: name, bytes, a sum.
