@@ -31,6 +31,8 @@ pub struct Site {
 /// One function: from an entry of the unwind tables to the next.
 #[derive(Debug, Default)]
 pub struct Function {
+    /// Calls with a constant as their seventh argument, on the stack: to whom, and what stands at a [`Site`].
+    handed: Vec<(u64, Site)>,
     /// Other functions that it calls or jumps to.
     pub calls: BTreeSet<u64>,
     pub sites: Vec<Site>,
@@ -79,7 +81,43 @@ impl Code {
         let bytes =
             |range: &Range<u64>| &image.0[image.place(range.start)..][..(range.end - range.start) as usize];
         let functions = ranges.map(|range| (range.start, sweep(bytes(&range), range, &starts))).collect();
-        Code { names, functions }
+        let mut code = Code { names, functions };
+        code.resolve_funnels();
+        code
+    }
+
+    /// From glibc 2.41 on, calls that can be cancelled are made in one nameless function, which is handed the number. They
+    /// count as made where a constant is handed over.
+    fn resolve_funnels(&mut self) {
+        let named: BTreeSet<u64> = self.names.values().flatten().copied().collect();
+        let unknown = |function: &Function| function.sites.iter().any(|site| site.number.is_none());
+        let mut funnels: BTreeSet<u64> = BTreeSet::new();
+        for _ in 0..3 {
+            let more = self.functions.iter().filter(|(entry, function)| {
+                !named.contains(entry)
+                    && (unknown(function) || function.calls.iter().any(|called| funnels.contains(called)))
+            });
+            let more = more.map(|(entry, _)| *entry).collect::<Vec<_>>();
+            funnels.extend(more);
+        }
+        let handed: BTreeSet<u64> = self
+            .functions
+            .values()
+            .flat_map(|function| function.handed.iter().map(|(called, _)| *called))
+            .collect();
+        funnels.retain(|entry| handed.contains(entry));
+        for function in self.functions.values_mut() {
+            let sites: Vec<Site> = function
+                .handed
+                .iter()
+                .filter(|(called, _)| funnels.contains(called))
+                .map(|(_, site)| *site)
+                .collect();
+            if !sites.is_empty() {
+                function.calls.retain(|called| !funnels.contains(called));
+                function.sites.extend(sites);
+            }
+        }
     }
 
     /// Every function that is reached from `entries` without passing one for which `stop` holds.
@@ -124,9 +162,21 @@ fn sweep(bytes: &[u8], range: Range<u64>, starts: &BTreeSet<u64>) -> Function {
             && (direct || *entry == target)
         {
             function.calls.insert(*entry);
+            if direct && let Some(pushed) = pushed(&instructions[..number]) {
+                let second = constant(&instructions[..number], Register::RSI);
+                function.handed.push((*entry, Site { number: Some(pushed), second }));
+            }
         }
     }
     function
+}
+
+/// The constant that was pushed last, since the last call.
+fn pushed(before: &[Instruction]) -> Option<u32> {
+    let mut since = before.iter().rev().take_while(|instruction| instruction.mnemonic() != Mnemonic::Call);
+    let last = since.find(|instruction| instruction.mnemonic() == Mnemonic::Push)?;
+    matches!(last.op0_kind(), OpKind::Immediate8to64 | OpKind::Immediate32to64)
+        .then(|| last.immediate(0) as u32)
 }
 
 /// What the last instruction that writes `register` puts there, if that is a constant.
