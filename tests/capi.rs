@@ -70,6 +70,37 @@ cases!(tpool, "tpool.c": many, parked, raised, killed, forked);
 cases!(inspect, "inspect.c": dump, hogs);
 cases!(serve, "serve.c": many, limited, ends, timeouts, errors, full, anywhere);
 
+#[test]
+fn locks_are_waits_too() {
+    for case in ["killed", "timed", "respects", "woken"] {
+        good("blocked.c", case, Form::Patched);
+        good("blocked.c", case, Form::Preloaded);
+    }
+}
+
+/// Each group alone, all of them, none, and some together: by the call, and by the environment.
+#[test]
+fn groups_alone_and_together() {
+    const NAMES: [&str; 5] = ["os", "select", "socket", "thread", "time"];
+    let program = || Program::new(common::linked("tests/progs/capi/groups.c", "capi-groups"));
+    for mask in [0, 1, 2, 4, 8, 16, 31, 6, 25, 30] {
+        let words: Vec<_> = (0..5).filter(|bit| mask >> bit & 1 != 0).map(|bit| NAMES[bit]).collect();
+        let words = if words.is_empty() { "none".into() } else { words.join(" , ") };
+        let number = mask.to_string();
+        let called = program().arg("call").arg(&number).bare();
+        let linked = program().arg("environment").arg(&number).env("EVENTLET_PATCH", &words).bare();
+        let preloaded = program().arg("environment").arg(&number).env("EVENTLET_PATCH", &words).preloaded();
+        for outcome in [called, linked, preloaded] {
+            let good = outcome.status.success() && outcome.text() == "done\n" && outcome.stderr.is_empty();
+            assert!(good, "{words}\n{outcome}");
+        }
+    }
+    for (words, mask) in [("all,-os", 30), ("all, -os,-time", 14), ("", 0), ("ALL", -1), ("-os", 0)] {
+        let outcome = program().arg("environment").arg(mask.to_string()).env("EVENTLET_PATCH", words).bare();
+        assert_eq!(outcome.status.code(), Some(if mask < 0 { 2 } else { 0 }), "{words}\n{outcome}");
+    }
+}
+
 cases!(cpp, "unwind.cpp": unwound);
 
 #[test]

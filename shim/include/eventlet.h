@@ -44,7 +44,8 @@ extern "C" {
  * PTHREAD_CANCELED.
  *
  * Kills and timeouts are raised in the call in which the thread waits, or in the next one that waits; never while
- * pthread_setcancelstate has disabled cancellation, and never in a wait for a lock (pthread_mutex_lock and its kin). */
+ * pthread_setcancelstate has disabled cancellation, and never in one of libc's own locks. Out of pthread_mutex_lock and its kin the
+ * lock is not held, out of pthread_cond_wait it is. */
 enum {
     EVENTLET_EXIT = 0x10000,       /* the end of a killed thread: Eventlet's GreenletExit */
     EVENTLET_TIMEOUT = 0x10001,    /* a timeout that was given no other code */

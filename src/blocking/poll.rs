@@ -68,6 +68,7 @@ unsafe fn ppoll_until(
         b: count as usize,
         interruptible: true,
         cancellable: true,
+        raises: false,
     };
     // A reader that was left empty and has had no edge since: the first look would find nothing.
     let skips = count == 1 && !fds.is_null() && mask.is_null() && deadline != NOW && {

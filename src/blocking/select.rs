@@ -162,6 +162,7 @@ unsafe fn wait<const WORDS: usize>(green: &Green, sets: &Sets, deadline: Deadlin
         b: 0,
         interruptible: true,
         cancellable: true,
+        raises: false,
     };
     let look = || sets.look::<WORDS>(|ready| ready > 0 || deadline.passed());
     // SAFETY: the C function's contract.

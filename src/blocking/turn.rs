@@ -15,7 +15,7 @@ use crate::data::Deadline;
 use crate::data::fdtable::flag;
 use crate::kernel::{Errno, Result, clock};
 use crate::runtime::descriptors::{self, Entry, Side};
-use crate::runtime::{Green, Wait, Wake, hub};
+use crate::runtime::{Green, Wait, Wake, hub, raise};
 use crate::syscall;
 
 use super::kind;
@@ -112,6 +112,7 @@ impl Turn {
             b: events as usize,
             interruptible: true,
             cancellable: true,
+            raises: false,
         };
         if self.entry.generation.get() != self.generation {
             return Err(Errno(libc::EBADF));
@@ -139,6 +140,11 @@ impl Turn {
 
     fn ended(&mut self, wake: Wake, deadline: Deadline) -> Result<()> {
         self.woken = wake == Wake::Ready;
+        if self.woken && raise::is_due(self.green) {
+            // What it was woken for goes to the next.
+            self.left(false);
+            return Err(Errno::CANCELLED);
+        }
         Err(match wake {
             Wake::Ready => return Ok(()),
             // signal(7): nor does a call on a socket with a timeout.

@@ -92,12 +92,21 @@ pub struct Wait {
     pub interruptible: bool,
     /// Whether it is a cancellation point (POSIX 2.9.5.2).
     pub cancellable: bool,
+    /// No cancellation point, but what is raised ends it: a wait for a lock of the program's.
+    pub raises: bool,
 }
 
 impl Wait {
     /// Nobody can tell from outside whether it is over (a condition variable, a sleep).
     pub const fn opaque(call: &'static str) -> Wait {
-        Wait { call, over: |_, _| false, a: 0, b: 0, interruptible: true, cancellable: true }
+        Wait { call, over: |_, _| false, a: 0, b: 0, interruptible: true, cancellable: true, raises: false }
+    }
+}
+
+impl Wait {
+    /// Whether what is raised ends it.
+    pub fn raised_in(&self) -> bool {
+        self.cancellable || self.raises
     }
 }
 
@@ -378,6 +387,7 @@ impl Green {
     /// [`Green::park`] for what [`Green::expect`] said.
     pub fn park_expecting(&self, deadline: Deadline) -> Wake {
         let (interruptible, cancellable) = (self.wait.get().interruptible, self.wait.get().cancellable);
+        let raises = self.wait.get().raised_in();
         if options::FAULT.get() & options::fault::PARK != 0 {
             return Wake::Ready;
         }
@@ -386,7 +396,7 @@ impl Green {
             if cancellable && self.is_cancelled() {
                 return Wake::Cancelled;
             }
-            if cancellable && raise::is_due(self) {
+            if raises && raise::is_due(self) {
                 return Wake::Cancelled;
             }
             if let Some(wake) = signals::deliver(self)
@@ -400,7 +410,7 @@ impl Green {
             hub.timers().set(&self.timer, deadline);
             stats::PARKS.bump();
             hub.leave(self);
-            if self.wake.get() == Wake::TimedOut && cancellable && raise::is_due(self) {
+            if self.wake.get() == Wake::TimedOut && raises && raise::is_due(self) {
                 return Wake::Cancelled;
             }
             match self.wake.get() {

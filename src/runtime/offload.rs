@@ -154,6 +154,7 @@ impl Helper {
                 b: 0,
                 interruptible: ended.is_none(),
                 cancellable: call.cancellable && ended.is_none(),
+                raises: false,
             });
             let wake = parking::park(green, address, Deadline::NEVER, false, || !self.is_done());
             if matches!(wake, Some(Wake::Interrupted | Wake::Restart | Wake::Cancelled)) && ended.is_none() {

@@ -117,7 +117,7 @@ pub fn post(green: &Green, request: &Request) {
     }
     request.raised.set(false);
     green.raise.due.push_back(&request.node, request);
-    if green.state() == State::Parked && green.wait().cancellable && is_due(green) {
+    if green.state() == State::Parked && green.wait().raised_in() && is_due(green) {
         unpark_next(green, Wake::Cancelled);
     }
 }

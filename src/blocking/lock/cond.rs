@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use crate::data::Deadline;
 use crate::kernel::real::real;
 use crate::kernel::{Errno, Result, clock};
-use crate::runtime::{Green, Wait, Wake, parking};
+use crate::runtime::{Green, Wait, Wake, parking, raise};
 
 use super::{Until, load, mutex};
 
@@ -114,10 +114,14 @@ unsafe fn wait_for(
         g.overdue.set((cond as usize, g.age.get()));
     }
     released?;
-    // SAFETY: as above.
-    let locked = unsafe { mutex::lock(g, mutex) };
+    let locked = mutex::lock_again(g, mutex);
     match wake {
         Some(Wake::Cancelled) => Err(Errno::CANCELLED),
+        Some(Wake::Ready) if raise::is_due(g) => {
+            // The signal goes to the next.
+            signal(cond);
+            Err(Errno::CANCELLED)
+        }
         Some(Wake::TimedOut) if locked.is_ok() && until.passed() => Err(Errno(libc::ETIMEDOUT)),
         _ => locked,
     }

@@ -24,7 +24,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::data::Deadline;
 use crate::kernel::{Errno, Result, clock};
-use crate::runtime::{Green, Wait, Wake, current, parking, steps};
+use crate::runtime::{Green, Wait, Wake, current, parking, raise, steps};
 
 /// Until when a call waits: a point of the clock that the caller named, or never.
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +141,11 @@ fn queue(
             // As the kernel: a wait with a timeout does not restart.
             Some(Wake::Restart) if until.is_timed() => return Err(Errno(libc::EINTR)),
             Some(Wake::Cancelled) => return Err(Errno::CANCELLED),
+            // What it was woken for goes to the next.
+            Some(Wake::Ready) if wait.raised_in() && raise::is_due(g) => {
+                parking::wake(address, 1);
+                return Err(Errno::CANCELLED);
+            }
             _ => {}
         }
         if let Some(answer) = attempt() {

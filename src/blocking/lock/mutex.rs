@@ -120,12 +120,20 @@ fn give_back(g: &Green, mutex: usize) {
     }
 }
 
-/// `pthread_mutex_lock`. Also the way back from a condition variable.
+/// `pthread_mutex_lock`.
 #[inline(always)]
 pub unsafe fn lock(g: &Green, mutex: *mut c_void) -> Result<()> {
     match attempt(g, mutex) {
         Some(answer) => answer,
-        None => contended(g, mutex, "pthread_mutex_lock", Until::NEVER),
+        None => contended(g, mutex, "pthread_mutex_lock", Until::NEVER, true),
+    }
+}
+
+/// The way back from a condition variable: nothing is raised in it.
+pub(super) fn lock_again(g: &Green, mutex: *mut c_void) -> Result<()> {
+    match attempt(g, mutex) {
+        Some(answer) => answer,
+        None => contended(g, mutex, "pthread_mutex_lock", Until::NEVER, false),
     }
 }
 
@@ -142,19 +150,25 @@ pub unsafe fn lock_until(
     match attempt(g, mutex) {
         Some(answer) => answer,
         // SAFETY: the C function's contract.
-        None => contended(g, mutex, "pthread_mutex_timedlock", unsafe { Until::at(clock, time)? }),
+        None => contended(g, mutex, "pthread_mutex_timedlock", unsafe { Until::at(clock, time)? }, true),
     }
 }
 
 #[cold]
-fn contended(g: &Green, mutex: *mut c_void, call: &'static str, until: Until) -> Result<()> {
+fn contended(g: &Green, mutex: *mut c_void, call: &'static str, until: Until, raises: bool) -> Result<()> {
     let address = mutex as usize;
     let own = load(address, OWNER) == g.tid.get() as u32;
     if own && load(address, KIND) & TYPE == ERRORCHECK {
         return Err(Errno(libc::EDEADLK));
     }
-    let wait =
-        Wait { over: free, a: address, interruptible: false, cancellable: false, ..Wait::opaque(call) };
+    let wait = Wait {
+        over: free,
+        a: address,
+        interruptible: false,
+        cancellable: false,
+        raises,
+        ..Wait::opaque(call)
+    };
     queue(g, address, wait, until, || unseen(address), || attempt(g, mutex))
 }
 

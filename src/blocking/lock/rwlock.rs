@@ -97,7 +97,14 @@ fn contended(g: &Green, lock: *mut c_void, side: Side, until: Until) -> Result<(
         Read => ("pthread_rwlock_rdlock", readable),
         Write => ("pthread_rwlock_wrlock", writable),
     };
-    let wait = Wait { over, a: address, interruptible: false, cancellable: false, ..Wait::opaque(call) };
+    let wait = Wait {
+        over,
+        a: address,
+        interruptible: false,
+        cancellable: false,
+        raises: true,
+        ..Wait::opaque(call)
+    };
     let unseen = || load(address, SHARED) != 0;
     let answer = queue(g, address, wait, until, unseen, || attempt(lock, side));
     if answer.is_ok() && side == Read {
