@@ -62,7 +62,7 @@ exports! {
         }
         table::patch(groups);
         if groups != 0 && active() {
-            deep::install();
+            deep::more_is_patched();
         }
         0
     }

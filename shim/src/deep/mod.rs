@@ -177,6 +177,8 @@ unsafe impl Sync for Pending {}
 
 static PENDING: Pending = Pending(UnsafeCell::new(None));
 static DONE: AtomicBool = AtomicBool::new(false);
+/// Whether it was done in vain.
+static BLIND: AtomicBool = AtomicBool::new(false);
 
 /// Makes libc's own calls green: at activation or, if real threads stand in the way then, when a later thread is made.
 pub fn install() {
@@ -191,10 +193,20 @@ pub fn install() {
         }
         Err(why) => {
             log::note(format_args!("calls inside libc stay as they are: {why}"));
+            BLIND.store(true, Ordering::Relaxed);
             rescue::begin(true);
         }
     }
     DONE.store(true, Ordering::Relaxed);
+}
+
+/// More is patched than before.
+pub fn more_is_patched() {
+    if DONE.load(Ordering::Relaxed) {
+        rescue::begin(BLIND.load(Ordering::Relaxed));
+    } else {
+        install();
+    }
 }
 
 /// All or nothing: if the calls that wait were changed but not the locks, a thread that waits with a lock of libc held

@@ -10,11 +10,12 @@ use eventlet_core::kernel::options::{self, fault};
 use eventlet_core::kernel::{Errno, Result, log};
 use eventlet_core::runtime::{Green, descriptors, rescue};
 
-use crate::{errno, raw};
+use crate::{errno, raw, table};
 
-/// From now on. `blind`: libc's text is not changed, or not yet.
+/// From now on. `blind`: libc's text is not changed, or not yet. Where a group is not patched nothing is rescued: its calls
+/// wait as bare.
 pub fn begin(blind: bool) {
-    if options::FAULT.get() & fault::NO_RESCUE != 0 {
+    if options::FAULT.get() & fault::NO_RESCUE != 0 || table::groups() != table::EVERY {
         return;
     }
     rescue::install(instead);
