@@ -149,12 +149,12 @@ pub struct Green {
     pub(super) bypass: Cell<usize>,
     pub(super) yielder: Cell<*const Yielder>,
     pub(super) fp: Cell<FpControl>,
+    /// The tid that the program sees.
+    pub tid: Cell<i32>,
     pub(super) state: Cell<State>,
     pub(super) wake: Cell<Wake>,
     /// Cancellation was asked for. Whether it may be acted on, glibc's word in the TCB says.
     pub(super) cancelled: Cell<bool>,
-    /// What it calls is no cancellation point now, whatever it calls.
-    pub(super) deaf: Cell<bool>,
     /// May it be switched away from wherever it stands? Not for threads of `eventlet_spawn`.
     pub preemptible: Cell<bool>,
     pub(super) coroutine: UnsafeCell<Option<Coroutine>>,
@@ -165,6 +165,8 @@ pub struct Green {
     /// What is raised in it.
     pub raise: Raise,
 
+    /// What it calls is no cancellation point now, whatever it calls.
+    pub(super) deaf: Cell<bool>,
     /// Since when it is parked, and its wait known to be over: for the detector.
     pub(super) parked_at: Cell<u64>,
     pub(super) over_since: Cell<u64>,
@@ -191,8 +193,6 @@ pub struct Green {
     pub ended: AtomicU32,
     /// What it returned or gave to pthread_exit.
     pub result: Cell<*mut core::ffi::c_void>,
-    /// The tid that the program sees.
-    pub tid: Cell<i32>,
     /// `pthread_setname_np`; NUL-terminated.
     pub name: Cell<[u8; 16]>,
     /// The signals it waits for in sigwait and its kin.
@@ -225,7 +225,7 @@ pub(super) const HUB: usize = 1;
 const HOT: usize = 256;
 const HOT_STACK: usize = 512;
 const PUSHED: usize = 64;
-const _: () = assert!(offset_of!(Green, raise) + 16 <= HOT);
+const _: () = assert!(offset_of!(Green, coroutine) == 64 && offset_of!(Green, raise) + 16 <= HOT);
 
 // SAFETY: foreign threads touch `link` and `ended` alone, which are atomic (file header).
 unsafe impl Sync for Green {}
