@@ -54,6 +54,12 @@ fn status(raw: i32) -> ExitStatus {
     std::os::unix::process::ExitStatusExt::from_raw(raw)
 }
 
+/// A signal that comes in the middle of a row's own work waits for its end: its handler may leave by siglongjmp.
+#[test]
+fn jumps() {
+    common::Program::of("jumps.c").green();
+}
+
 #[test]
 fn handlers_hear_what_comes_from_outside() {
     let outcome = told("outside", &[libc::SIGINT, libc::SIGINT, libc::SIGTERM]);

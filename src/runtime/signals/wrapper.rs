@@ -17,7 +17,7 @@ use libc::{siginfo_t, ucontext_t};
 use crate::kernel::signal;
 use crate::runtime::green::{Green, State, this};
 use crate::runtime::hub::hub;
-use crate::runtime::{inbox, overflow};
+use crate::runtime::{inbox, overflow, preempt};
 use crate::syscall;
 
 use super::timers::{self, Owner};
@@ -43,7 +43,7 @@ pub(super) extern "C" fn wrapper(sig: c_int, info: *mut siginfo_t, context: *mut
     match this() {
         // A foreign thread, which the kernel chose.
         None => act(sig, info, context, &action::wanted(sig), None),
-        Some(green) => match whose(green, sig, info) {
+        Some(green) => match whose(green, sig, info, context) {
             Whose::Here => in_place(green, sig, info, context),
             Whose::Process => wait(sig, info, core::ptr::null()),
             Whose::Thread(target) => wait(sig, info, target),
@@ -76,7 +76,7 @@ enum Whose {
 }
 
 /// For whom a signal is that the kernel gave to the hub's kernel thread, on the `%fs` of `green`.
-fn whose(green: &Green, sig: c_int, info: &siginfo_t) -> Whose {
+fn whose(green: &Green, sig: c_int, info: &siginfo_t, context: &ucontext_t) -> Whose {
     let resent = RESENT.load(Ordering::Relaxed) == sig;
     if resent {
         RESENT.store(0, Ordering::Relaxed);
@@ -97,12 +97,26 @@ fn whose(green: &Green, sig: c_int, info: &siginfo_t) -> Whose {
         }
     }
     match running {
+        // Handlers may leave by longjmp, and what a row of ours has half done must not stay so.
+        Some(it) if in_midst(it, context) => Whose::Process,
         Some(_) if from_here && (info.si_code == libc::SI_TKILL || sig == libc::SIGPIPE) => Whose::Here,
         _ if info.si_code == libc::SI_TKILL && !from_here => Whose::Thread(&hub().first),
         // Behind those of its kind that wait already.
         Some(it) if super::is_for(it, sig, core::ptr::null()) && !queue::holds(sig) => Whose::Here,
         _ => Whose::Process,
     }
+}
+
+/// Whether `green` was interrupted in this library's own code, where it will be cut before long if it does not come to the
+/// end of its row. At a system call nothing is half done.
+fn in_midst(green: &Green, context: &ucontext_t) -> bool {
+    const SYSCALL: [u8; 2] = [0x0f, 0x05];
+    let pc = context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
+    if !preempt::is_own(pc) || !green.preemptible.get() || !hub().contended() {
+        return false;
+    }
+    // SAFETY: our own code, which does not begin or end with the page that it was interrupted in the midst of.
+    unsafe { *((pc - 2) as *const [u8; 2]) != SYSCALL && *(pc as *const [u8; 2]) != SYSCALL }
 }
 
 /// The instruction's own fault, and no signal that somebody sent.
