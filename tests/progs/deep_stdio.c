@@ -173,6 +173,7 @@ static void all_streams(void) {
 /* The end of a thread that waits in a stream gives the stream's lock back. */
 static void *read_for_ever(void *stream) {
     wait_in_stream(stream);
+    __atomic_store_n(&entered, 1, __ATOMIC_RELEASE);
     return wait_in_stream(stream);
 }
 
@@ -182,6 +183,7 @@ static void cancelled(void) {
     check(stream);
     pthread_t thread = spawn(read_for_ever, stream);
     send_all(ends[1], "text\n", 5);
+    while (!__atomic_load_n(&entered, __ATOMIC_ACQUIRE)) breathe();
     breathe();
     zero(pthread_cancel(thread));
     check(join(thread) == PTHREAD_CANCELED);
