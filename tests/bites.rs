@@ -193,6 +193,7 @@ const OTHER_WAYS: &[(&str, &[&str])] = &[
     ("the kernel's event wakes the waiters too", &["shutdown"]),
     ("for Eventlet's own descriptors in an unpatched program: tests/capi.rs needs it", &["epoll_ctl"]),
     ("no terminal without hardware keeps one waiting", &["tcdrain"]),
+    ("they differ for TLS alone: tests/tls.rs needs them", &["getpeername", "getsockname", "getsockopt"]),
     ("glibc's own calls sched_yield", &["pthread_yield"]),
     ("a number that the kernel gives again is another thread's by then", &["timer_delete"]),
     ("only the privileged can be somebody else: tests/credentials.rs", &["setfsuid", "setfsgid"]),

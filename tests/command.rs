@@ -207,6 +207,7 @@ fn the_installed_command_finds_the_installed_library() {
         fs::read_link(root.join("lib/libeventlet.so")).expect("a link"),
         Path::new("libeventlet.so.1")
     );
+    assert!(root.join("lib/libeventlet_tls.so").exists());
     let version = Command::new(&command).arg("--version").output().expect("eventlet");
     assert_eq!(version.stdout, concat!("eventlet ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
 }

@@ -379,6 +379,55 @@ void *eventlet_import_patched(const char *path, int flags, unsigned groups);
 /* The groups that are patched. */
 unsigned eventlet_patched(void);
 
+/* ---- TLS -------------------------------------------------------------------------------------------------------------
+ *
+ * TLS 1.2 and 1.3 on a stream socket. The descriptor that you get carries the plaintext, and it is a descriptor like any
+ * other: read, write, poll, select, epoll, stdio, dup, fork, shutdown work on it. getpeername and getsockname answer for the
+ * real socket, and so do the options of TCP and IP.
+ *
+ *   - shutdown(SHUT_WR) tells the peer that no more will come, and you may go on reading. close does so as well. What was
+ *     written before exit is sent before the process ends, if the peer takes it within some seconds.
+ *   - read gives 0 when the peer has said that no more will come. If the connection ends in any other way it is -1: EPROTO
+ *     (the peer has closed without saying so, or breaks the protocol), or what TCP says (ECONNRESET).
+ *
+ * It needs libeventlet_tls.so in the folder of libeventlet.so, which is opened at the first use. */
+typedef struct {
+    int server_side;          /* 0: we are the client */
+    int verify;               /* 1 on, -1 off; 0: on for a client. A server that verifies demands a certificate */
+    const char *certfile;     /* PEM: our certificate, and those that lead from it to a known one; a server needs it */
+    const char *keyfile;      /* PEM: its key, unencrypted; NULL: it is in certfile */
+    const char *cafile;       /* PEM: whom to trust; NULL: whom the system trusts */
+    const char *hostname;     /* the peer's name or address: what its certificate must be for, and what is sent as SNI */
+    const char *alpn;         /* protocols, the best first: "h2,http/1.1" */
+    double handshake_timeout; /* seconds; 0: 30, negative: for ever */
+} eventlet_ssl_options;
+
+/* Wraps a connected socket, and waits until the handshake is done; or a listener: then accept on the descriptor that you
+ * get, and eventlet_serve, give wrapped clients, at once: their handshake goes on while you wait for their first bytes, and
+ * one that fails is EPROTO to read. NULL options: a client that verifies, which needs a hostname (EINVAL).
+ *
+ * A new descriptor, with fd's O_NONBLOCK, FD_CLOEXEC and timeouts; fd itself is gone, and closing the new one closes the
+ * connection. -1, and fd is still yours: EPROTO (the handshake failed), EACCES (the peer's certificate is not to be
+ * trusted: unknown issuer, another name, expired), ETIMEDOUT (handshake_timeout), EINVAL (options that make no sense, a file that
+ * is no PEM, a key of another certificate), EBADF, ENOTSOCK, ENOTCONN, EMFILE, EPERM; what open says of the files. */
+int eventlet_wrap_ssl(int fd, const eventlet_ssl_options *options);
+
+/* What is known of such a connection, by one of the numbers below: copied into `room` bytes, with a NUL behind it if there
+ * is room. Waits for the end of the handshake. Its length, 0 if there is no such thing; -1: ENOTCONN (the connection has
+ * ended), EPROTO (the handshake failed), EINVAL (another descriptor, another number), EPERM. */
+enum {
+    EVENTLET_SSL_VERSION = 1,     /* "TLSv1.3" */
+    EVENTLET_SSL_CIPHER = 2,      /* "TLS_AES_256_GCM_SHA384" */
+    EVENTLET_SSL_ALPN = 3,        /* the protocol that was chosen */
+    EVENTLET_SSL_SERVER_NAME = 4, /* for a server: the name that the client asked for (SNI) */
+    EVENTLET_SSL_CERTIFICATE = 5  /* the peer's certificate, as DER */
+};
+long eventlet_ssl_info(int fd, int what, void *bytes, size_t room);
+
+/* Why this thread's last eventlet_wrap_ssl, or read on such a descriptor, failed: a line for people, good until the next
+ * failure. Empty: none has failed. */
+const char *eventlet_ssl_error(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -9,6 +9,7 @@
 //! | `pool` | pools, iterators, piles |
 //! | `net` | sockets and servers; real threads |
 //! | `patch` | what is patched; reports |
+//! | `ssl` | TLS |
 //!
 //! Safety: a handle is NULL or was given out and not yet released or deleted (the header asks for it); a place for a result
 //! is NULL or writable. A function holds nothing with a destructor when it sets errno: there a raise unwinds.
@@ -18,6 +19,7 @@ mod patch;
 mod pool;
 mod queue;
 mod raise;
+mod ssl;
 mod sync;
 mod thread;
 mod timeout;

@@ -2,12 +2,28 @@
 
 use core::ffi::{c_int, c_uint, c_void};
 
+use eventlet_core::blocking::face::tls::{self, ledger};
 use eventlet_core::blocking::{batch, connection, life, socket as sockets};
-use eventlet_core::runtime::{current, hub};
+use eventlet_core::runtime::{Green, current, hub};
 use libc::{mmsghdr, msghdr, sockaddr, socklen_t, timespec};
 
 use crate::errno;
-use crate::interpose::{fortify, rows};
+use crate::interpose::{end, fortify, rows};
+
+/// A green thread's accept, which also a thread makes that has only a wrapped listener to make it green: in a fork child.
+unsafe fn accept_at(
+    green: Option<&'static Green>,
+    fd: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+    flags: c_int,
+) -> Option<c_int> {
+    let g = green.or_else(|| tls::waits_at(fd))?;
+    // SAFETY: the C function's contract.
+    let answer = errno::from(unsafe { connection::accept(g, fd, address, length, flags) });
+    end(g);
+    Some(answer)
+}
 
 rows! { Socket;
     #[also(__socket)]
@@ -21,12 +37,12 @@ rows! { Socket;
 
     #[deep]
     fn accept(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int {
-        |g| errno::from(connection::accept(g, fd, address, length, 0))
+        accept_at(green_at(fd), fd, address, length, 0).unwrap_or_else(|| real()(fd, address, length))
     } else SYS_accept
 
     #[deep]
     fn accept4(fd: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int {
-        |g| errno::from(connection::accept(g, fd, address, length, flags))
+        accept_at(green_at(fd), fd, address, length, flags).unwrap_or_else(|| real()(fd, address, length, flags))
     } else SYS_accept4
 
     #[deep] #[also(__connect)]
@@ -38,7 +54,26 @@ rows! { Socket;
         if current().is_some() { errno::from(life::shutdown(fd, how)) } else { real()(fd, how) }
     }
 
+    fn getpeername(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int {
+        match ledger::name(fd, true, address, length) {
+            Some(answer) => errno::from(answer),
+            None => real()(fd, address, length),
+        }
+    }
+
+    fn getsockname(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int {
+        match ledger::name(fd, false, address, length) {
+            Some(answer) => errno::from(answer),
+            None => real()(fd, address, length),
+        }
+    }
+
+    fn getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut socklen_t) -> c_int {
+        real()(ledger::option_of(fd, level, name), level, name, value, length)
+    }
+
     fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, length: socklen_t) -> c_int {
+        let fd = ledger::option_of(fd, level, name);
         if current().is_some() { return errno::from(life::setsockopt(fd, level, name, value, length)); }
         let answer = real()(fd, level, name, value, length);
         if hub::active() && level == libc::SOL_SOCKET { life::mode_changed(fd, None); }

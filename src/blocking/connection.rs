@@ -17,6 +17,7 @@ use crate::runtime::descriptors::{self, Side};
 use crate::runtime::{Green, uring};
 use crate::syscall;
 
+use super::face::tls;
 use super::kind;
 use super::turn::{AGAIN, Turn};
 
@@ -35,7 +36,7 @@ pub unsafe fn accept(
     };
     if !kind::of(fd, turn.entry).is_socket() || kind::nonblocking(fd, turn.entry)? {
         let answer = turn.once(attempt());
-        return answer.inspect(|&new| inherit(&turn, new, flags));
+        return answer.and_then(|new| welcome(&turn, new, flags));
     }
     if turn.may_skip_try() {
         turn.wait()?;
@@ -70,14 +71,15 @@ pub unsafe fn accept_now(
     };
     match answer {
         Err(AGAIN) => _ = turn.entry.short_read(),
-        answer => {
-            if let Ok(new) = answer {
-                inherit(turn, new, flags);
-            }
-            turn.left(false);
-        }
+        _ => turn.left(false),
     }
-    answer
+    answer.and_then(|new| welcome(turn, new, flags))
+}
+
+/// What the program gets for an accepted socket.
+fn welcome(turn: &Turn, new: c_int, flags: c_int) -> Result<c_int> {
+    inherit(turn, new, flags);
+    tls::accepted(turn.fd, new, flags)
 }
 
 /// An accepted socket is what its listener is; its mode comes from the flags, its timeouts may be the listener's.

@@ -17,6 +17,7 @@ use crate::runtime::Green;
 use crate::runtime::descriptors::Side;
 use crate::syscall;
 
+use super::face::tls::ledger;
 use super::kind;
 use super::turn::{AGAIN, Turn, poll_now};
 use super::vector::Rest;
@@ -76,7 +77,9 @@ unsafe fn receive_any(
     let attempt = || unsafe { syscall!(libc::SYS_recvfrom, fd, buffer, n, now, from, length) };
     if !kind.is_socket() || flags & RECEIVES_ONCE != 0 {
         // SAFETY: the C function's contract.
-        return turn.once(unsafe { syscall!(libc::SYS_recvfrom, fd, buffer, n, flags, from, length) });
+        let answer =
+            turn.once(unsafe { syscall!(libc::SYS_recvfrom, fd, buffer, n, flags, from, length) })?;
+        return came(&turn, answer, || n);
     }
     if flags & libc::MSG_WAITALL != 0 && kind.is_stream() {
         let whole = iovec { iov_base: buffer, iov_len: n };
@@ -97,7 +100,8 @@ pub unsafe fn recvmsg(green: &'static Green, fd: c_int, message: *mut msghdr, fl
     // SAFETY: the C function's contract; `message` is looked into after the kernel has taken it.
     unsafe {
         if !kind.is_socket() || flags & RECEIVES_ONCE != 0 {
-            return turn.once(syscall!(libc::SYS_recvmsg, fd, message, flags));
+            let count = turn.once(syscall!(libc::SYS_recvmsg, fd, message, flags))?;
+            return came(&turn, count, || Rest::new((*message).msg_iov, (*message).msg_iovlen).total());
         }
         let now = flags & !libc::MSG_WAITALL | libc::MSG_DONTWAIT;
         let attempt = || syscall!(libc::SYS_recvmsg, fd, message, now);
@@ -134,7 +138,7 @@ pub fn receive(
         match attempt() {
             Ok(count) => {
                 turn.left(count != 0 && count < asked() && turn.entry.short_read());
-                return Ok(count);
+                return came(turn, count, asked);
             }
             Err(AGAIN) => {
                 turn.entry.short_read();
@@ -148,9 +152,16 @@ pub fn receive(
     }
 }
 
+/// `count` bytes came of those asked for. None: the end, or what a TLS connection failed with.
+#[inline(always)]
+fn came(turn: &Turn, count: usize, asked: impl Fn() -> usize) -> Result<usize> {
+    if count == 0 && asked() != 0 { ledger::end(turn.fd, turn.entry.kind()) } else { Ok(count) }
+}
+
 /// A look that takes nothing.
 fn peek(turn: &mut Turn, attempt: impl FnMut() -> Result<usize>) -> Result<usize> {
-    turn.repeat(attempt)
+    let count = turn.repeat(attempt)?;
+    came(turn, count, || 1)
 }
 
 /// A receive with SO_RCVLOWAT: less than that is not enough, unless less was asked for or nothing more can come.
@@ -168,7 +179,7 @@ fn receive_enough(
         if queued(fd) >= target || poll_now(fd, libc::POLLRDHUP) & ends != 0 || turn.must_block().is_err() {
             match attempt() {
                 Err(AGAIN) => turn.must_block()?,
-                answer => return turn.once(answer),
+                answer => return came(turn, turn.once(answer)?, asked),
             }
         }
         // TCP gives its edge at the mark; the others, and a smaller request, have none to wait for.
@@ -220,7 +231,7 @@ fn receive_all(
         }
     }
     turn.left(false);
-    Ok(got)
+    came(turn, got, || total)
 }
 
 fn next_part(fd: c_int, rest: Rest<'_>, flags: c_int) -> Result<(usize, bool)> {

@@ -21,8 +21,8 @@ use crate::syscall;
 use super::green::{Green, this};
 use super::hub::{active, hub};
 use super::{
-    cpu, credentials, descriptors, identity, inbox, offload, parking, preempt, raise, signals, spawn, steps,
-    uring,
+    cpu, credentials, descriptors, identity, inbox, offload, parking, preempt, raise, served, signals, spawn,
+    steps, uring,
 };
 
 /// The value of a bypass while the thread's vfork child runs.
@@ -89,6 +89,7 @@ pub extern "C" fn child() {
         unsafe { *fs::this_of(green.tcb()) = ptr::null() };
     }
     descriptors::forked();
+    served::forked();
     steps::forked();
     uring::forked();
     offload::forked();

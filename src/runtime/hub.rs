@@ -406,7 +406,12 @@ impl Hub {
         }
         self.switches.set(0);
         self.poll_due.set(false);
-        let deadline = if self.queue.is_empty() { detect::look(self.timers().next()) } else { Deadline(0) };
+        let deadline = match self.timers().next() {
+            _ if !self.queue.is_empty() => Deadline(0),
+            // What would wake them may be among the events that are still in the kernel.
+            next if self.poller().was_full() => next,
+            next => detect::look(next),
+        };
         self.poll(deadline);
         self.fire_timers();
         self.polled_at.set(clock::cycles());

@@ -25,6 +25,7 @@ pub mod preempt;
 pub mod raise;
 pub mod rescue;
 pub mod runqueue;
+pub mod served;
 pub mod signals;
 pub mod spawn;
 pub mod steps;

@@ -39,8 +39,11 @@ pub struct Poller {
     kick: i32,
     timer: i32,
     armed: Cell<Deadline>,
+    full: Cell<bool>,
 }
 
+/// Events that one look brings at most.
+const EVENTS: usize = 1024;
 const OURS: Token = Token(usize::MAX);
 static MAKING: AtomicBool = AtomicBool::new(false);
 
@@ -94,10 +97,11 @@ impl Poller {
         };
         let poller = Poller {
             poll: UnsafeCell::new(poll),
-            events: UnsafeCell::new(mio::Events::with_capacity(1024)),
+            events: UnsafeCell::new(mio::Events::with_capacity(EVENTS)),
             kick: move_high(kick as i32),
             timer: move_high(timer as i32),
             armed: Cell::new(Deadline::NEVER),
+            full: Cell::new(false),
         };
         for fd in [poller.kick, poller.timer] {
             poller
@@ -147,8 +151,10 @@ impl Poller {
     pub(super) fn take(&self, soon: impl Fn(u64), next: impl Fn(u64), mut sink: impl FnMut(Event)) {
         // SAFETY: `sink` may call `add` and `remove`, which do not touch the events.
         let events = unsafe { (*self.events.get()).iter() };
+        let mut count = 0;
         let (mut far, mut near) = (events.clone().skip(2 * AHEAD), events.clone().skip(AHEAD));
         for event in events {
+            count += 1;
             if let Some(event) = far.next() {
                 soon(event.token().0 as u64);
             }
@@ -167,6 +173,12 @@ impl Poller {
                 special,
             });
         }
+        self.full.set(count == EVENTS);
+    }
+
+    /// Whether the last look brought as many events as it could: others may have been left in the kernel.
+    pub(super) fn was_full(&self) -> bool {
+        self.full.get()
     }
 
     /// Ends a wait in progress, or the next one. Any thread, signal handlers included.

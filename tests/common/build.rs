@@ -29,7 +29,16 @@ pub fn eventlet() -> &'static Path {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         run(Command::new(cargo)
             .current_dir(root())
-            .args(["build", "--quiet", "--release", "-p", "eventlet-shim", "--target-dir"])
+            .args([
+                "build",
+                "--quiet",
+                "--release",
+                "-p",
+                "eventlet-shim",
+                "-p",
+                "eventlet-tls",
+                "--target-dir",
+            ])
             .arg(target()));
         target().join("release/libeventlet.so")
     })

@@ -18,6 +18,7 @@ pub mod semaphore;
 pub mod serve;
 pub mod thread;
 pub mod timeout;
+pub mod tls;
 pub mod tpool;
 
 use crate::data::Deadline;
