@@ -10,8 +10,11 @@ use common::{Outcome, Program};
 
 /// Some tests run children and look at all that these print: the counters are for the first process alone.
 const RUN: &str = "
-import os, sys, unittest
+import atexit, os, tempfile, sys, unittest
 os.environ.pop('EVENTLET_STATS', None)
+home = tempfile.TemporaryDirectory()  # some tests put their files where they are, under one name
+os.chdir(home.name)
+atexit.register(os.chdir, '/')
 class Loader(unittest.TestLoader):
     def getTestCaseNames(self, case):
         return [name for name in super().getTestCaseNames(case) if name not in sys.argv[2:]]
