@@ -77,6 +77,13 @@ enum Whose {
 
 /// For whom a signal is that the kernel gave to the hub's kernel thread, on the `%fs` of `green`.
 fn whose(green: &Green, sig: c_int, info: &siginfo_t, context: &ucontext_t) -> Whose {
+    let owner = timers::owner(info);
+    match owner {
+        Owner::Gone => return Whose::Nobody,
+        // One of its kind that is being sent again may be overtaken by it.
+        Owner::Thread(target) if !core::ptr::eq(target, green) => return Whose::Thread(target),
+        Owner::Thread(_) | Owner::Nobody => {}
+    }
     let resent = RESENT.load(Ordering::Relaxed) == sig;
     if resent {
         RESENT.store(0, Ordering::Relaxed);
@@ -87,14 +94,10 @@ fn whose(green: &Green, sig: c_int, info: &siginfo_t, context: &ucontext_t) -> W
     // On its way in or out, a thread is not on the processor: it looks into the queue when its turn begins.
     let running = hub().running().filter(|it| core::ptr::eq(*it, green) && it.state() == State::Running);
     let from_here = is_from_here(info);
-    match timers::owner(info) {
-        Owner::Nobody => {}
-        Owner::Gone => return Whose::Nobody,
-        Owner::Thread(target) => {
-            let here = running.is_some_and(|it| core::ptr::eq(it, target));
-            let now = here && !mask::blocks(target, sig) && !queue::holds(sig);
-            return if now { Whose::Here } else { Whose::Thread(target) };
-        }
+    if let Owner::Thread(target) = owner {
+        let free = running.is_some_and(|it| !in_midst(it, context));
+        let now = free && !mask::blocks(target, sig) && !queue::holds(sig);
+        return if now { Whose::Here } else { Whose::Thread(target) };
     }
     match running {
         // Handlers may leave by longjmp, and what a row of ours has half done must not stay so.
