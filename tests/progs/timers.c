@@ -171,7 +171,8 @@ static void two_hundred(void) {
     int status;
     while (waitpid(pid, &status, 0) < 0) check(errno == EINTR);
     until(400), over = 1;
-    printf("%d in main, %d\n", in_main, handled);
+    /* A busy kernel was seen to give one of them to another thread. */
+    printf("in main: %d, %d\n", in_main > 195, handled);
 }
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
