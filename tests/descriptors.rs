@@ -60,4 +60,5 @@ told! {
     wakes_by_handler: "read(ends[1], buffer, sizeof buffer): -1 EBADF";
     wakes_by_foreign: "read(ends[1], buffer, sizeof buffer): -1 EBADF";
     wakes_poll: "poll(&one, 1, -1): 1", "invalid: 1";
+    wakes_by_mq_close: "poll(&one, 1, -1): 1", "invalid: 1";
 }

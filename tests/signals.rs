@@ -11,7 +11,7 @@ cases!("signals.c": interrupted, restarted, not_interrupted, itimer);
 
 mod thread_signals {
     use super::common;
-    cases!("thread_signals.c": directed, masks, to_who_wants_it, pending, raised, addressed, waiting, suspended,
+    cases!("thread_signals.c": directed, late, masks, to_who_wants_it, pending, raised, addressed, waiting, suspended,
         paused, jumping, jump_mask, alternates, timers);
 }
 

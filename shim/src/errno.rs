@@ -116,6 +116,15 @@ pub fn apart<T>(call: impl FnOnce() -> T) -> (T, c_int) {
     (answer, code)
 }
 
+/// What `call` answers, as a result: -1 is the error that it left in errno, which stays what it was before.
+pub fn taken(call: impl FnOnce() -> c_int) -> Result<c_int> {
+    keeping(|| match call() {
+        // SAFETY: see the file's header.
+        -1 => Err(Errno(unsafe { *libc::__errno_location() })),
+        answer => Ok(answer),
+    })
+}
+
 /// The convention of pthread functions: 0 or the error; errno stays.
 #[inline(always)]
 pub fn code(result: Result<()>) -> c_int {

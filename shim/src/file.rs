@@ -1,14 +1,14 @@
 //! Group os: files, their locks, and what System V calls IPC.
 
-use core::ffi::{c_char, c_int, c_long, c_void};
+use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 
-use eventlet_core::blocking::offloaded;
+use eventlet_core::blocking::{life, offloaded};
 use eventlet_core::syscall;
-use libc::{mode_t, off_t, sembuf, size_t, timespec};
+use libc::{mode_t, mqd_t, off_t, sembuf, size_t, termios, timespec};
 
 use crate::deep::bare::{cancellable, undisturbed};
 use crate::errno;
-use crate::interpose::rows;
+use crate::interpose::{self, rows};
 
 /// Without a mode no file may be made: libc says so and ends the program.
 const MAKES: c_int = libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY;
@@ -84,6 +84,51 @@ rows! { Os;
     #[unchecked = "not declared"]
     fn semtimedop(set: c_int, operations: *mut sembuf, count: size_t, timeout: *const timespec) -> c_int {
         |g| errno::from(offloaded::semtimedop(g, set, operations, count, timeout))
+    }
+
+    fn mq_receive(queue: mqd_t, message: *mut c_char, size: size_t, priority: *mut c_uint) -> isize {
+        |g| errno::from(offloaded::mq_receive(g, queue, message, size, priority, core::ptr::null()))
+    }
+
+    #[deep]
+    fn mq_timedreceive(
+        queue: mqd_t, message: *mut c_char, size: size_t, priority: *mut c_uint, until: *const timespec
+    ) -> isize { |g| errno::from(offloaded::mq_receive(g, queue, message, size, priority, until)) } else SYS_mq_timedreceive
+
+    fn mq_send(queue: mqd_t, message: *const c_char, size: size_t, priority: c_uint) -> c_int {
+        |g| errno::from(offloaded::mq_send(g, queue, message, size, priority, core::ptr::null()))
+    }
+
+    #[deep]
+    fn mq_timedsend(
+        queue: mqd_t, message: *const c_char, size: size_t, priority: c_uint, until: *const timespec
+    ) -> c_int { |g| errno::from(offloaded::mq_send(g, queue, message, size, priority, until)) } else SYS_mq_timedsend
+
+    fn mq_close(queue: mqd_t) -> c_int {
+        match green() {
+            Some(_) => errno::from(life::close_quietly(queue)),
+            None => errno::answer(life::close_elsewhere(queue, || real()(queue))),
+        }
+    }
+
+    /// With TCSADRAIN or TCSAFLUSH it waits for what is still to be put out.
+    fn tcsetattr(fd: c_int, actions: c_int, settings: *const termios) -> c_int {
+        match green() {
+            Some(g) if actions != libc::TCSANOW => {
+                offloaded::drain(g, fd);
+                let answer = real()(fd, actions, settings);
+                interpose::end(g);
+                answer
+            }
+            _ => real()(fd, actions, settings),
+        }
+    }
+
+    fn tcsendbreak(fd: c_int, duration: c_int) -> c_int {
+        match green().filter(|_| duration <= 0).and_then(|g| offloaded::ioctl(g, fd, libc::TCSBRK, 0)) {
+            Some(answer) => errno::from(answer),
+            None => real()(fd, duration),
+        }
     }
 
     fn tcdrain(fd: c_int) -> c_int { |g| errno::from(offloaded::tcdrain(g, fd)) }

@@ -133,6 +133,9 @@ rows! { Os;
 
     #[unchecked = "variadic"]
     fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> c_int {
+        if let Some(g) = green() && let Some(answer) = offloaded::ioctl(g, fd, request, argument) {
+            return errno::from(answer);
+        }
         let answer = real()(fd, request, argument);
         if request == libc::FIONBIO { life::mode_changed(fd, current()); }
         answer

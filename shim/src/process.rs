@@ -21,6 +21,12 @@ type Handler = Option<unsafe extern "C" fn()>;
 
 static REGISTERED: AtomicBool = AtomicBool::new(false);
 
+/// What the parent does after a fork.
+extern "C" fn parent() {
+    memory::after_fork();
+    fork::parent();
+}
+
 /// What a fork child does first.
 extern "C" fn child() {
     memory::after_fork();
@@ -30,7 +36,7 @@ extern "C" fn child() {
 /// Registers it, before anybody else registers anything.
 pub fn watch_forks() {
     if !REGISTERED.swap(true, Ordering::Relaxed) {
-        let functions: [Handler; 3] = [Some(memory::before_fork), Some(memory::after_fork), Some(child)];
+        let functions: [Handler; 3] = [Some(memory::before_fork), Some(parent), Some(child)];
         let [before, after, child] = functions;
         // SAFETY: the functions are for a fork, whoever forks; this library is never unloaded.
         unsafe { rows::__register_atfork::real()(before, after, child, ptr::null_mut()) };
@@ -47,7 +53,7 @@ rows! { Os;
     #[optional] #[unchecked = "not declared"]
     fn _Fork() -> pid_t {
         let child = real()();
-        if child == 0 { fork::child() }
+        if child == 0 { fork::child() } else { fork::parent() }
         child
     }
 

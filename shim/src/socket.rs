@@ -4,7 +4,7 @@ use core::ffi::{c_int, c_uint, c_void};
 
 use eventlet_core::blocking::face::tls::{self, ledger};
 use eventlet_core::blocking::{batch, connection, life, socket as sockets};
-use eventlet_core::runtime::{Green, current, hub};
+use eventlet_core::runtime::{Green, current};
 use libc::{mmsghdr, msghdr, sockaddr, socklen_t, timespec};
 
 use crate::errno;
@@ -76,7 +76,7 @@ rows! { Socket;
         let fd = ledger::option_of(fd, level, name);
         if current().is_some() { return errno::from(life::setsockopt(fd, level, name, value, length)); }
         let answer = real()(fd, level, name, value, length);
-        if hub::active() && level == libc::SOL_SOCKET { life::mode_changed(fd, None); }
+        life::option_set_elsewhere(fd, level, name);
         answer
     }
 

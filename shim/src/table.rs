@@ -113,6 +113,7 @@ const PARTS: &[&[Row]] = &[
     crate::c11::ROWS,
     crate::deep::ROWS,
     crate::file::ROWS,
+    crate::helped::ROWS,
     crate::identity::ROWS,
     crate::lock::ROWS,
     crate::lookup::ROWS,
@@ -126,6 +127,7 @@ const PARTS: &[&[Row]] = &[
     crate::socket::ROWS,
     crate::thread::ROWS,
     crate::time::ROWS,
+    crate::transfer::ROWS,
 ];
 
 const COUNT: usize = {

@@ -19,7 +19,7 @@ use crate::syscall;
 
 use super::face::tls;
 use super::kind;
-use super::turn::{AGAIN, Turn};
+use super::turn::{AGAIN, Turn, without_waiting};
 
 /// `accept4`; `accept` is the same without flags. An accept proves nothing of the queue: the next waiter has a look.
 pub unsafe fn accept(
@@ -85,7 +85,7 @@ fn welcome(turn: &Turn, new: c_int, flags: c_int) -> Result<c_int> {
 /// An accepted socket is what its listener is; its mode comes from the flags, its timeouts may be the listener's.
 fn inherit(turn: &Turn, new: c_int, flags: c_int) {
     let listener = turn.entry;
-    let kept = listener.flags() & (flag::LAYERED | flag::LOWAT | flag::RECORDS | flag::GREEN);
+    let kept = listener.flags() & (flag::LAYERED | flag::LOWAT | flag::RECORDS | flag::LINGER | flag::GREEN);
     descriptors::born(new, listener.kind(), kept, flags & libc::SOCK_NONBLOCK != 0);
     if !descriptors::is_fresh(listener) || listener.receive_ms() != 0 || listener.has(flag::SNDTIMEO) {
         descriptors::mode_changed(new);
@@ -125,17 +125,36 @@ pub unsafe fn connect_until(
     }
     // What edges told of the socket without a peer does not count; those to come do.
     turn.entry.clear(flag::SPECIAL | flag::DRAINED);
-    let mut begun = false;
     loop {
         match without_waiting(fd, attempt) {
             Err(Errno(libc::EINPROGRESS | libc::EALREADY)) => {
-                begun = true;
-                turn.wait().map_err(|errno| in_progress(errno, AGAIN))?;
+                // SAFETY: the C function's contract.
+                let answer = unsafe { finish(&mut turn, address.cast(), length) };
+                return if answer.is_ok() { turn.once(answer) } else { answer };
             }
             // AF_UNIX: the listener's backlog is full, and nothing tells when it is not.
             Err(AGAIN) if kind != Kind::Tcp => turn.nap()?,
-            Err(Errno(libc::EISCONN)) if begun => return turn.once(Ok(())),
             answer => return turn.once(answer),
+        }
+    }
+}
+
+/// Waits for the end of a connection that has begun.
+///
+/// # Safety
+/// As of `connect`.
+pub unsafe fn finish(turn: &mut Turn, address: *const c_void, length: socklen_t) -> Result<()> {
+    let fd = turn.fd;
+    loop {
+        turn.wait().map_err(|errno| in_progress(errno, AGAIN))?;
+        // SAFETY: the caller's promise.
+        match without_waiting(fd, || unsafe { syscall!(libc::SYS_connect, fd, address, length) }) {
+            Err(Errno(libc::EINPROGRESS | libc::EALREADY)) => {}
+            Ok(_) | Err(Errno(libc::EISCONN)) => return Ok(()),
+            Err(errno) => {
+                turn.left(false);
+                return Err(errno);
+            }
         }
     }
 }
@@ -143,18 +162,4 @@ pub unsafe fn connect_until(
 /// SO_SNDTIMEO passed: the connection goes on without us.
 fn in_progress(errno: Errno, timed_out: Errno) -> Errno {
     if errno == timed_out { Errno(libc::EINPROGRESS) } else { errno }
-}
-
-/// Does `call` while `fd`, which blocks, does not.
-fn without_waiting<T>(fd: c_int, call: impl Fn() -> Result<T>) -> Result<T> {
-    set_nonblocking(fd, 1)?;
-    let answer = call();
-    set_nonblocking(fd, 0)?;
-    answer
-}
-
-fn set_nonblocking(fd: c_int, on: c_int) -> Result<()> {
-    // SAFETY: FIONBIO reads an int.
-    unsafe { syscall!(libc::SYS_ioctl, fd, libc::FIONBIO, &on)? };
-    Ok(())
 }

@@ -119,9 +119,18 @@ unsafe fn write_any(mut turn: Turn, buffer: *const c_void, n: usize) -> Result<u
                 let flags = record_end(&turn) | libc::MSG_DONTWAIT;
                 socket::deliver_record(&mut turn, || syscall!(libc::SYS_sendto, fd, buffer, n, flags))
             }
-            Kind::Pipe | Kind::Event | Kind::Device if n > 0 => {
+            kind @ (Kind::Pipe | Kind::Event | Kind::Device) if n > 0 => {
                 let one = iovec { iov_base: buffer.cast_mut(), iov_len: n };
-                nowait::write(&mut turn, &one, 1)
+                if kind == Kind::Event {
+                    nowait::write_event(
+                        &mut turn,
+                        &one,
+                        1,
+                        if n == 8 { buffer.cast() } else { core::ptr::null() },
+                    )
+                } else {
+                    nowait::write(&mut turn, &one, 1)
+                }
             }
             _ => inline(turn.green, syscall!(libc::SYS_write, fd, buffer, n)),
         }
@@ -144,10 +153,20 @@ pub unsafe fn writev(green: &'static Green, fd: c_int, buffers: *const iovec, co
                 let flags = record_end(&turn) | libc::MSG_DONTWAIT;
                 socket::deliver_record(&mut turn, || syscall!(libc::SYS_sendmsg, fd, &message, flags))
             }
-            Kind::Pipe | Kind::Event | Kind::Device => nowait::write(&mut turn, buffers, count as usize),
+            Kind::Event => nowait::write_event(&mut turn, buffers, count as usize, core::ptr::null()),
+            Kind::Pipe | Kind::Device => nowait::write(&mut turn, buffers, count as usize),
             _ => inline(green, syscall!(libc::SYS_writev, fd, buffers, count)),
         }
     }
+}
+
+/// What may stand in the flags of `preadv2` and changes nothing about what can be waited for.
+const HARMLESS: c_int = libc::RWF_HIPRI | libc::RWF_DSYNC | libc::RWF_SYNC | libc::RWF_APPEND;
+
+/// Whether `preadv2` or `pwritev2` with these arguments is `readv` or `writev`: at the file's own position, of something
+/// that can keep its caller waiting. The rest, other flags among it, is for the kernel to judge and never waits.
+pub fn is_plain_vector(fd: c_int, offset: libc::off_t, flags: c_int) -> bool {
+    offset == -1 && flags & !HARMLESS == 0 && kind::of(fd, descriptors::entry(fd)) != Kind::Inline
 }
 
 /// `write` on a SOCK_SEQPACKET socket ends a record; `send` does not.

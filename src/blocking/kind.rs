@@ -26,8 +26,10 @@ fn first_sight(fd: i32, entry: &Entry) -> Kind {
     let (kind, flags) = match stat.st_mode & libc::S_IFMT {
         libc::S_IFSOCK => socket_at(fd),
         libc::S_IFIFO => (Kind::Pipe, 0),
-        libc::S_IFCHR if !is_memory(stat.st_rdev) => (Kind::Device, 0),
-        0 => (Kind::Event, flag::NO_NOWAIT_WRITE),
+        libc::S_IFCHR if !is_memory(stat.st_rdev) => {
+            (Kind::Device, if is_terminal(fd) { flag::TERMINAL } else { 0 })
+        }
+        0 => (Kind::Event, 0),
         _ => (Kind::Inline, 0),
     };
     descriptors::classified(fd, entry, kind, flags);
@@ -41,12 +43,19 @@ fn first_sight(fd: i32, entry: &Entry) -> Kind {
     kind
 }
 
-fn status(fd: i32) -> Result<libc::stat> {
+/// `fstat`.
+pub fn status(fd: i32) -> Result<libc::stat> {
     // SAFETY: zeroes are a valid stat, and the kernel fills it in.
     let mut stat: libc::stat = unsafe { core::mem::zeroed() };
     // SAFETY: `stat` is a live struct of the kernel's layout.
     unsafe { syscall!(libc::SYS_fstat, fd, &mut stat)? };
     Ok(stat)
+}
+
+fn is_terminal(fd: i32) -> bool {
+    let mut settings = [0u64; 16];
+    // SAFETY: the kernel's `struct termios` is smaller.
+    unsafe { syscall!(libc::SYS_ioctl, fd, libc::TCGETS, &mut settings) }.is_ok()
 }
 
 /// /dev/null, /dev/zero, /dev/urandom and kin, which never wait; /dev/kmsg among them does.
@@ -62,7 +71,14 @@ fn socket_at(fd: i32) -> (Kind, u16) {
     let mut name = [0u8; 16];
     let layered = kind == Kind::Tcp
         && text(fd, libc::SOL_TCP, libc::TCP_ULP, &mut name).is_ok_and(|length| length > 0 && name[0] != 0);
-    (kind, flags | lowat | if layered { flag::LAYERED } else { 0 })
+    let lingers = if lingers(fd) { flag::LINGER } else { 0 };
+    (kind, flags | lowat | lingers | if layered { flag::LAYERED } else { 0 })
+}
+
+/// Whether a close of `fd` waits for what is still to be sent.
+pub fn lingers(fd: i32) -> bool {
+    option::<libc::linger>(fd, libc::SOL_SOCKET, libc::SO_LINGER)
+        .is_ok_and(|linger| linger.l_onoff != 0 && linger.l_linger > 0)
 }
 
 /// The kind of a socket made by these arguments of `socket`, with the flags that go with it.

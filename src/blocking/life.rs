@@ -3,6 +3,7 @@
 //! Safety: pointers are the C caller's; the kernel checks them, and what it filled in is read after its success.
 
 use core::ffi::{c_int, c_uint, c_void};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::data::fdtable::{Kind, flag, gone};
 use crate::kernel::{Errno, Result};
@@ -10,10 +11,14 @@ use crate::runtime::answers;
 use crate::runtime::descriptors::{self, closing, duplicated, is_own};
 use crate::runtime::fork::in_vfork;
 use crate::runtime::hub::active;
-use crate::runtime::{Green, this};
+use crate::runtime::offload::{self, Call};
+use crate::runtime::{Green, current, this};
 use crate::syscall;
 
 use super::kind;
+
+/// SO_LINGER was set where the table did not see it: while dormant, or by a foreign thread.
+static LINGERS: AtomicBool = AtomicBool::new(false);
 
 const BAD: Errno = Errno(libc::EBADF);
 
@@ -55,7 +60,7 @@ pub unsafe fn pipe(pair: *mut c_int, flags: c_int) -> Result<()> {
 pub fn eventfd(count: c_uint, flags: c_int) -> Result<c_int> {
     // SAFETY: takes no pointer.
     let fd = unsafe { syscall!(libc::SYS_eventfd2, count, flags)? } as c_int;
-    descriptors::born(fd, Kind::Event, flag::NO_NOWAIT_WRITE, flags & libc::EFD_NONBLOCK != 0);
+    descriptors::born(fd, Kind::Event, 0, flags & libc::EFD_NONBLOCK != 0);
     Ok(fd)
 }
 
@@ -63,7 +68,7 @@ pub fn eventfd(count: c_uint, flags: c_int) -> Result<c_int> {
 pub fn epoll_create(flags: c_int) -> Result<c_int> {
     // SAFETY: takes no pointer.
     let fd = unsafe { syscall!(libc::SYS_epoll_create1, flags)? } as c_int;
-    descriptors::born(fd, Kind::Event, flag::NO_NOWAIT_WRITE, false);
+    descriptors::born(fd, Kind::Event, 0, false);
     Ok(fd)
 }
 
@@ -80,9 +85,32 @@ pub fn close_quietly(fd: c_int) -> Result<()> {
     if is_own(fd) {
         return Err(BAD);
     }
+    let may_linger = descriptors::entry(fd).has(flag::LINGER) || LINGERS.load(Ordering::Relaxed);
+    let lingers = may_linger && kind::lingers(fd);
     closing(fd);
+    if lingers
+        && let Some(green) = current()
+        && let Some(answer) = close_lingering(green, fd)
+    {
+        return answer;
+    }
     // SAFETY: takes no pointer.
     unsafe { syscall!(libc::SYS_close, fd).map(drop) }
+}
+
+/// A close that waits until all is sent (SO_LINGER). The number is free at once. A signal ends the wait, and the close
+/// succeeds; EINTR says that it has not begun.
+#[cold]
+fn close_lingering(green: &'static Green, fd: c_int) -> Option<Result<()>> {
+    let arguments = [fd as usize, 0, 0, 0, 0, 0];
+    let call = Call { name: "close", restarts: true, cancellable: false, number: libc::SYS_close, arguments };
+    loop {
+        // SAFETY: takes no pointer.
+        let answer = unsafe { offload::call(green, &call)? };
+        if answer != Err(Errno(libc::EINTR)) {
+            return Some(answer.map(drop));
+        }
+    }
 }
 
 /// A close of `fd` by a foreign thread or a signal handler: `close` does it, and the hub learns of it. EBADF: the number
@@ -209,6 +237,16 @@ pub fn mode_changed(fd: c_int, green: Option<&Green>) {
     }
 }
 
+/// Somebody who is no green thread sets an option of a socket.
+pub fn option_set_elsewhere(fd: c_int, level: c_int, name: c_int) {
+    if (level, name) == (libc::SOL_SOCKET, libc::SO_LINGER) {
+        LINGERS.store(true, Ordering::Relaxed);
+    }
+    if level == libc::SOL_SOCKET {
+        mode_changed(fd, None);
+    }
+}
+
 /// `setsockopt`.
 pub unsafe fn setsockopt(
     fd: c_int,
@@ -225,6 +263,7 @@ pub unsafe fn setsockopt(
         (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => descriptors::mode_changed(fd),
         (libc::SOL_SOCKET, name) if NEW_TIMEOUTS.contains(&name) => descriptors::mode_changed(fd),
         (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => descriptors::beware(fd, flag::LOWAT),
+        (libc::SOL_SOCKET, libc::SO_LINGER) => descriptors::beware(fd, flag::LINGER),
         (libc::SOL_TCP, libc::TCP_ULP) => descriptors::beware(fd, flag::LAYERED),
         _ => {}
     }

@@ -1,22 +1,27 @@
 //! Reading and writing what has no MSG_DONTWAIT: pipes, eventfds, terminals.
 //!
 //! RWF_NOWAIT tries without waiting and changes nobody's mode. Where it does not work (FIFOs with a name, terminals, old
-//! kernels) the descriptor is polled first, and a write then takes no more than fits for sure.
+//! kernels) the descriptor is polled first, and a write then takes no more than fits for sure. Nothing fits for sure into a
+//! terminal: it is opened once more, not to wait, for the length of a try.
 //!
 //! Safety: vectors are the C caller's; the kernel checks them before anything here looks into one.
+
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use libc::iovec;
 
 use crate::data::fdtable::{Kind, flag};
 use crate::kernel::options::{self, fault};
+use crate::kernel::syscall::Word;
 use crate::kernel::{Errno, Result};
 use crate::runtime::answers;
 use crate::runtime::descriptors::Entry;
+use crate::runtime::offload::{self, Call};
 use crate::syscall;
 
-use super::terminal;
-use super::turn::{AGAIN, Turn, poll_now};
+use super::turn::{AGAIN, Turn, poll_now, without_waiting};
 use super::vector::Rest;
+use super::{kind, terminal};
 
 /// `readv` of `count` buffers.
 ///
@@ -72,6 +77,12 @@ unsafe fn attempt_read(fd: i32, entry: &Entry, buffers: *const iovec, count: usi
 /// # Safety
 /// As of `writev`.
 pub unsafe fn write(turn: &mut Turn, buffers: *const iovec, count: usize) -> Result<usize> {
+    if turn.entry.has(flag::TERMINAL) && !kind::nonblocking(turn.fd, turn.entry)? && !may_reopen(turn.fd) {
+        // SAFETY: the caller's promise.
+        if let Some(answer) = unsafe { offloaded(turn, buffers, count) } {
+            return answer;
+        }
+    }
     // SAFETY: the caller's promise.
     let mut rest = unsafe { Rest::new(buffers, count) };
     let mut written = 0;
@@ -110,6 +121,104 @@ pub unsafe fn write(turn: &mut Turn, buffers: *const iovec, count: usize) -> Res
     Ok(written)
 }
 
+/// `writev` on a thread of its own.
+unsafe fn offloaded(turn: &Turn, buffers: *const iovec, count: usize) -> Option<Result<usize>> {
+    let arguments = [turn.fd.word(), buffers.word(), count, 0, 0, 0];
+    let call =
+        Call { name: turn.call, restarts: true, cancellable: true, number: libc::SYS_writev, arguments };
+    // SAFETY: the caller's promise.
+    unsafe { offload::call(turn.green, &call) }
+}
+
+/// Whether the terminal `fd` is the same when it is opened again: not so the master of a pseudo-terminal.
+fn may_reopen(fd: i32) -> bool {
+    const MULTIPLEXER: libc::dev_t = libc::makedev(5, 2);
+    kind::status(fd).is_ok_and(|stat| stat.st_rdev != MULTIPLEXER) && reopened(fd, |_| Ok(0)).is_ok()
+}
+
+/// Does `call` with another description of what `fd` stands for, which does not wait.
+fn reopened(fd: i32, call: impl FnOnce(i32) -> Result<usize>) -> Result<usize> {
+    const FLAGS: i32 = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let mut path = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0\0";
+    let mut place = b"/proc/self/fd/".len() + fd.checked_ilog10().unwrap_or(0) as usize;
+    let mut number = fd;
+    loop {
+        path[place] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+        place -= 1;
+    }
+    // SAFETY: the path ends in its NUL; the descriptor is ours.
+    unsafe {
+        let own = syscall!(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), FLAGS)? as i32;
+        let answer = call(own);
+        let _ = syscall!(libc::SYS_close, own);
+        answer
+    }
+}
+
+/// `writev` to what takes all or nothing: an eventfd, which says writable as long as it can count one more. For large
+/// numbers, its mode forbids to wait for the length of the try; where others share it, the call is offloaded.
+///
+/// `word`: where the only buffer is, if it has eight bytes, or NULL.
+///
+/// # Safety
+/// As of `writev`.
+pub unsafe fn write_event(
+    turn: &mut Turn,
+    buffers: *const iovec,
+    count: usize,
+    word: *const u64,
+) -> Result<usize> {
+    let (fd, entry) = (turn.fd, turn.entry);
+    // SAFETY: the caller's promise.
+    let attempt = || unsafe { syscall!(libc::SYS_writev, fd, buffers, count) };
+    let answer = if kind::nonblocking(fd, entry)? {
+        let answer = attempt();
+        turn.left(false);
+        answer
+    // SAFETY: the caller's promise.
+    } else if unsafe { is_small(word) } {
+        turn.repeat(|| if poll_now(fd, libc::POLLOUT) == 0 { Err(AGAIN) } else { attempt() })
+    } else if entry.has(flag::SHARED) {
+        // SAFETY: the caller's promise.
+        match unsafe { offloaded(turn, buffers, count) } {
+            Some(answer) => answer,
+            None => turn.repeat(|| without_waiting(fd, attempt)),
+        }
+    } else {
+        turn.repeat(|| without_waiting(fd, attempt))
+    };
+    if answer.is_ok() {
+        answers::wrote(entry);
+    }
+    answer
+}
+
+/// Somebody counts by numbers so large that a counter may be full.
+static LARGE: AtomicBool = AtomicBool::new(false);
+
+/// Whether what counts at all can count `word` more: nothing was ever as large. Before it is looked at, the kernel says that
+/// there is something to look at: it takes eight bytes, a signal set, and refuses what shall be done with it.
+///
+/// # Safety
+/// Nobody takes the memory away meanwhile.
+unsafe fn is_small(word: *const u64) -> bool {
+    const NOTHING: i32 = -1;
+    // SAFETY: the kernel copies eight bytes or says that it cannot; only then they are read.
+    unsafe {
+        let known = !word.is_null()
+            && syscall!(libc::SYS_rt_sigprocmask, NOTHING, word, 0, size_of::<u64>())
+                == Err(Errno(libc::EINVAL));
+        if known && word.read_unaligned() > u32::MAX.into() {
+            LARGE.store(true, Ordering::Relaxed);
+        }
+        known && !LARGE.load(Ordering::Relaxed)
+    }
+}
+
 /// One try; whether more may follow it.
 ///
 /// # Safety
@@ -124,6 +233,12 @@ unsafe fn attempt(turn: &Turn, buffers: *const iovec, count: usize) -> Result<(u
             return answer.map(|count| (count, true));
         }
         entry.set(flag::NO_NOWAIT_WRITE);
+    }
+    if entry.has(flag::TERMINAL) {
+        // SAFETY: the caller's promise.
+        let write = |fd| unsafe { syscall!(libc::SYS_writev, fd, buffers, count) };
+        let answer = if kind::nonblocking(fd, entry)? { write(fd) } else { reopened(fd, write) };
+        return answer.map(|count| (count, true));
     }
     if poll_now(fd, libc::POLLOUT) == 0 {
         return Err(AGAIN);

@@ -3,7 +3,7 @@
 //!
 //! Safety: as the C functions; the kernel checks what it is given.
 
-use core::ffi::{c_char, c_int, c_long, c_void};
+use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 
 use libc::{mode_t, sembuf, size_t, timespec};
 
@@ -39,7 +39,7 @@ unsafe fn try_then_wait(
         if let Some(answer) = unsafe { offload::call(g, call) } {
             return answer;
         }
-        match descriptors::nap(g, call.name, &mut naps, Deadline::NEVER) {
+        match descriptors::nap(g, (call.name, call.cancellable), &mut naps, Deadline::NEVER) {
             Wake::Cancelled if call.cancellable => return Err(Errno::CANCELLED),
             Wake::Interrupted => return Err(Errno(libc::EINTR)),
             Wake::Restart if !call.restarts => return Err(Errno(libc::EINTR)),
@@ -49,6 +49,7 @@ unsafe fn try_then_wait(
 }
 
 const AGAIN: Errno = Errno(libc::EAGAIN);
+const TIMED_OUT: Errno = Errno(libc::ETIMEDOUT);
 
 /// `flock`.
 pub fn flock(g: &'static Green, fd: c_int, operation: c_int) -> Result<()> {
@@ -230,29 +231,131 @@ pub unsafe fn futex_waitv(g: &'static Green, arguments: [usize; 6]) -> Result<us
     let past = timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the system call's contract.
     unsafe {
-        try_then_wait(g, &call, Errno(libc::ETIMEDOUT), || {
+        try_then_wait(g, &call, TIMED_OUT, || {
             syscall!(libc::SYS_futex_waitv, waiters, count, flags, &past, libc::CLOCK_MONOTONIC)
         })
     }
 }
 
-/// `tcdrain`.
-pub fn tcdrain(g: &'static Green, fd: c_int) -> Result<()> {
-    const DRAIN: c_int = 1;
+/// `mq_timedreceive`, and `mq_receive` without a time. Not by polling the queue: a message for which somebody waits is not
+/// told to others (mq_notify).
+pub unsafe fn mq_receive(
+    g: &'static Green,
+    queue: c_int,
+    message: *mut c_char,
+    size: size_t,
+    priority: *mut c_uint,
+    until: *const timespec,
+) -> Result<usize> {
     let call = Call {
-        name: "tcdrain",
+        name: "mq_receive",
         restarts: true,
         cancellable: true,
-        number: libc::SYS_ioctl,
-        arguments: [fd.word(), libc::TCSBRK as usize, DRAIN.word(), 0, 0, 0],
+        number: libc::SYS_mq_timedreceive,
+        arguments: [queue.word(), message.word(), size, priority.word(), until.word(), 0],
     };
-    let mut left: c_int = 0;
-    // SAFETY: `left` is live.
+    // SAFETY: the C function's contract.
     unsafe {
-        try_then_wait(g, &call, AGAIN, || match syscall!(libc::SYS_ioctl, fd, libc::TIOCOUTQ, &mut left) {
-            Ok(_) if left > 0 => Err(AGAIN),
-            _ => syscall!(libc::SYS_ioctl, fd, libc::TCSBRK, DRAIN),
+        let now = in_the_past(until);
+        try_then_wait(g, &call, TIMED_OUT, || {
+            syscall!(libc::SYS_mq_timedreceive, queue, message, size, priority, &now)
+        })
+    }
+}
+
+/// `mq_timedsend`, and `mq_send` without a time.
+pub unsafe fn mq_send(
+    g: &'static Green,
+    queue: c_int,
+    message: *const c_char,
+    size: size_t,
+    priority: c_uint,
+    until: *const timespec,
+) -> Result<()> {
+    let call = Call {
+        name: "mq_send",
+        restarts: true,
+        cancellable: true,
+        number: libc::SYS_mq_timedsend,
+        arguments: [queue.word(), message.word(), size, priority.word(), until.word(), 0],
+    };
+    // SAFETY: the C function's contract.
+    unsafe {
+        let now = in_the_past(until);
+        try_then_wait(g, &call, TIMED_OUT, || {
+            syscall!(libc::SYS_mq_timedsend, queue, message, size, priority, &now)
         })
         .map(drop)
     }
+}
+
+/// A time at which a queue that would wait gives up at once; one that is no time stays what it is, for the kernel to see.
+///
+/// # Safety
+/// `until` is NULL or live.
+unsafe fn in_the_past(until: *const timespec) -> timespec {
+    // SAFETY: the caller's promise.
+    let wrong = unsafe { until.as_ref() }
+        .filter(|time| time.tv_sec < 0 || !(0..1_000_000_000).contains(&time.tv_nsec));
+    wrong.copied().unwrap_or(timespec { tv_sec: 0, tv_nsec: 0 })
+}
+
+/// Whether the terminal `fd` has something to put out yet.
+fn has_output(fd: c_int) -> bool {
+    let mut left: c_int = 0;
+    // SAFETY: `left` is live.
+    unsafe { syscall!(libc::SYS_ioctl, fd, libc::TIOCOUTQ, &mut left).is_ok() && left > 0 }
+}
+
+fn on_terminal(name: &'static str, fd: c_int, command: c_ulong, argument: usize, cancellable: bool) -> Call {
+    let arguments = [fd.word(), command.word(), argument, 0, 0, 0];
+    Call { name, restarts: true, cancellable, number: libc::SYS_ioctl, arguments }
+}
+
+/// `tcdrain`.
+pub fn tcdrain(g: &'static Green, fd: c_int) -> Result<()> {
+    const DRAIN: usize = 1;
+    let call = on_terminal("tcdrain", fd, libc::TCSBRK, DRAIN, true);
+    let attempt = || {
+        if has_output(fd) {
+            return Err(AGAIN);
+        }
+        // SAFETY: takes no pointer.
+        unsafe { syscall!(libc::SYS_ioctl, fd, libc::TCSBRK, DRAIN) }
+    };
+    // SAFETY: takes no pointer.
+    unsafe { try_then_wait(g, &call, AGAIN, attempt).map(drop) }
+}
+
+/// Waits until the terminal `fd` has put everything out: what the call that follows would wait for.
+pub fn drain(g: &'static Green, fd: c_int) {
+    const DRAIN: usize = 1;
+    let call = on_terminal("tcsetattr", fd, libc::TCSBRK, DRAIN, false);
+    // SAFETY: takes no pointer. An error is for the call that follows to find.
+    let _ = unsafe { try_then_wait(g, &call, AGAIN, || if has_output(fd) { Err(AGAIN) } else { Ok(0) }) };
+}
+
+/// The commands of `ioctl` that wait for a terminal's output; None: another one.
+pub unsafe fn ioctl(
+    g: &'static Green,
+    fd: c_int,
+    command: c_ulong,
+    argument: usize,
+) -> Option<Result<c_int>> {
+    // A break takes its time, whatever is still to be put out.
+    let takes_time = match (command, argument) {
+        (libc::TCSBRK, 0) | (libc::TCSBRKP, _) => true,
+        (libc::TCSBRK | libc::TCSETSW | libc::TCSETSF | libc::TCSETAW | libc::TCSETAF, _) => false,
+        _ => return None,
+    };
+    let call = on_terminal("ioctl", fd, command, argument, false);
+    let attempt = || {
+        if takes_time || has_output(fd) {
+            return Err(AGAIN);
+        }
+        // SAFETY: the C function's contract.
+        unsafe { syscall!(libc::SYS_ioctl, fd, command, argument) }
+    };
+    // SAFETY: as above.
+    Some(unsafe { try_then_wait(g, &call, AGAIN, attempt) }.map(|answer| answer as c_int))
 }

@@ -114,7 +114,7 @@ fn wait<T>(
             }
             _ => match ask(g, child, options) {
                 Some(answer) => answer.map(|()| Wake::Ready)?,
-                None => descriptors::nap(g, "wait", &mut naps, Deadline::NEVER),
+                None => descriptors::nap(g, ("wait", true), &mut naps, Deadline::NEVER),
             },
         };
         match wake {
@@ -150,7 +150,7 @@ fn park_for(g: &Green, pid: pid_t, naps: &mut u32) -> Wake {
         let fd = poller::move_high(fd as c_int);
         descriptors::park_lent(g, fd, &ends(pid, fd))
     });
-    wake.unwrap_or_else(|_| descriptors::nap(g, "wait", naps, Deadline::NEVER))
+    wake.unwrap_or_else(|_| descriptors::nap(g, ("wait", true), naps, Deadline::NEVER))
 }
 
 fn ends(pid: pid_t, fd: c_int) -> Wait {

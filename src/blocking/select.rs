@@ -4,7 +4,7 @@
 
 use core::ptr;
 
-use libc::{c_int, fd_set, sigset_t, timespec, timeval};
+use libc::{c_int, fd_set, pollfd, sigset_t, timespec, timeval};
 
 use crate::data::Deadline;
 use crate::kernel::{Errno, Result};
@@ -14,9 +14,9 @@ use crate::syscall;
 
 use super::poll::{SIGSET_BYTES, quiet, timespec_deadline, until_ready};
 
-/// Words of 64 bits in an ordinary `fd_set`, and in the largest that is waited for in green.
+/// Words of 64 bits in an ordinary `fd_set`. Three copies of one lie on the stack; of larger ones, in a mapping for the
+/// length of a look.
 const ORDINARY: usize = libc::FD_SETSIZE / 64;
-const LARGEST: usize = 1024;
 
 /// The three sets of a call.
 #[derive(Clone, Copy)]
@@ -48,11 +48,30 @@ impl Sets {
     }
 
     /// Looks without waiting; the answer goes into the program's sets if `keep` agrees to the count.
-    fn look<const WORDS: usize>(&self, keep: impl Fn(usize) -> bool) -> Result<usize> {
+    fn look(&self, keep: impl Fn(usize) -> bool) -> Result<usize> {
         let words = self.words();
-        let mut copies = [[0u64; WORDS]; 3];
+        if words <= ORDINARY {
+            return self.look_by(&mut [0u64; 3 * ORDINARY], keep);
+        }
+        let bytes = 3 * words * size_of::<u64>();
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a fresh mapping of zeroes, used here alone, which goes before the look ends.
+        unsafe {
+            let memory = syscall!(libc::SYS_mmap, 0, bytes, access, kind, -1isize, 0)?;
+            let answer = self.look_by(core::slice::from_raw_parts_mut(memory as *mut u64, 3 * words), keep);
+            let _ = syscall!(libc::SYS_munmap, memory, bytes);
+            answer
+        }
+    }
+
+    /// The same with `room` for three copies.
+    fn look_by(&self, room: &mut [u64], keep: impl Fn(usize) -> bool) -> Result<usize> {
+        let words = self.words();
+        let size = room.len() / 3;
+        let mut copies = room.chunks_exact_mut(size.max(1));
+        let mut copies: [&mut [u64]; 3] = core::array::from_fn(|_| copies.next().unwrap_or_default());
         let mut now = timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: see the file's header; `words` is at most WORDS.
+        // SAFETY: see the file's header; a copy has room for `words`.
         signals::undisturbed(|| unsafe {
             let quiet = quiet(self.mask);
             let mask = [quiet.as_ref().map_or(ptr::null(), ptr::from_ref) as usize, SIGSET_BYTES];
@@ -75,7 +94,7 @@ impl Sets {
 
 /// Whether one of them is green whatever is patched.
 pub unsafe fn any_green(n: c_int, sets: [*mut fd_set; 3]) -> bool {
-    let n = n.clamp(0, (LARGEST * 64) as c_int) as usize;
+    let n = n.clamp(0, c_int::MAX) as usize;
     let all = Sets { n, sets: sets.map(<*mut fd_set>::cast), mask: core::ptr::null() };
     descriptors::any_green() && all.numbers().any(descriptors::is_green)
 }
@@ -124,7 +143,26 @@ pub unsafe fn pselect(
 
 /// `n`, or the end of the numbers in use if that is less.
 pub fn in_use(n: c_int) -> c_int {
-    if active() { n.min(descriptors::sets_end()) } else { n }
+    const STEP: c_int = 64;
+    if !active() {
+        return n;
+    }
+    let mut end = descriptors::sets_end();
+    // Not every birth is seen. The kernel gives the lowest free number, so that there are no wide gaps.
+    while end < n && any_open(end) {
+        end += STEP;
+        descriptors::note(end - 1);
+    }
+    n.min(end)
+}
+
+/// Whether one of the 64 numbers from `first` on is the program's.
+fn any_open(first: c_int) -> bool {
+    let mut fds: [pollfd; 64] =
+        core::array::from_fn(|place| pollfd { fd: first + place as c_int, events: 0, revents: 0 });
+    // SAFETY: a live array; no timeout.
+    let _ = unsafe { syscall!(libc::SYS_poll, &mut fds, fds.len(), 0) };
+    fds.iter().any(|one| one.revents & libc::POLLNVAL == 0 && !descriptors::is_own(one.fd))
 }
 
 unsafe fn until(
@@ -136,35 +174,21 @@ unsafe fn until(
 ) -> Result<usize> {
     let n = usize::try_from(in_use(n)).map_err(|_| Errno(libc::EINVAL))?;
     let sets = Sets { n, sets: sets.map(|set| set.cast()), mask };
-    // SAFETY: the C function's contract.
-    unsafe {
-        if n <= ORDINARY * 64 {
-            wait::<ORDINARY>(green, &sets, deadline)
-        } else if n <= LARGEST * 64 {
-            wait::<LARGEST>(green, &sets, deadline)
-        } else {
-            Err(Errno(libc::EINVAL))
-        }
-    }
-}
-
-#[inline(never)]
-unsafe fn wait<const WORDS: usize>(green: &Green, sets: &Sets, deadline: Deadline) -> Result<usize> {
     let over = |sets: usize, _| {
         // SAFETY: `sets` outlives the wait.
         let sets = Sets { mask: ptr::null(), ..unsafe { *(sets as *const Sets) } };
-        sets.look::<WORDS>(|_| false).is_ok_and(|ready| ready > 0)
+        sets.look(|_| false).is_ok_and(|ready| ready > 0)
     };
     let wait = Wait {
         call: "select",
         over,
-        a: ptr::from_ref(sets) as usize,
+        a: (&raw const sets) as usize,
         b: 0,
         interruptible: true,
         cancellable: true,
         raises: false,
     };
-    let look = || sets.look::<WORDS>(|ready| ready > 0 || deadline.passed());
+    let look = || sets.look(|ready| ready > 0 || deadline.passed());
     // SAFETY: the C function's contract.
     unsafe { until_ready(green, deadline, sets.mask, &wait, false, look, || sets.numbers()) }
 }

@@ -18,9 +18,9 @@ use crate::runtime::descriptors::Side;
 use crate::syscall;
 
 use super::face::tls::ledger;
-use super::kind;
 use super::turn::{AGAIN, Turn, poll_now};
 use super::vector::Rest;
+use super::{connection, kind};
 
 /// Flags with which a receive never waits.
 const RECEIVES_ONCE: c_int = libc::MSG_DONTWAIT | libc::MSG_OOB | libc::MSG_ERRQUEUE;
@@ -262,7 +262,7 @@ pub unsafe fn send(
     let mut turn = Turn::new(green, fd, Side::Write, "send")?;
     // SAFETY: the C function's contract.
     unsafe {
-        if turn.entry.kind() == Kind::Tcp && flags & libc::MSG_DONTWAIT == 0 {
+        if turn.entry.kind() == Kind::Tcp && flags & (libc::MSG_DONTWAIT | libc::MSG_FASTOPEN) == 0 {
             deliver_bytes(&mut turn, buffer, n, flags)
         } else {
             send_any(turn, buffer, n, flags, core::ptr::null(), 0)
@@ -308,6 +308,9 @@ unsafe fn send_any(
     let whole = iovec { iov_base: buffer.cast_mut(), iov_len: n };
     // SAFETY: one buffer, on this frame.
     let rest = unsafe { Rest::new(&whole, 1) };
+    if flags & libc::MSG_FASTOPEN != 0 {
+        return open_and_deliver(&mut turn, || (to, length), || rest, flags, attempt);
+    }
     deliver(&mut turn, || rest, flags, || attempt(now))
 }
 
@@ -357,12 +360,36 @@ pub unsafe fn deliver_bytes(turn: &mut Turn, buffer: *const c_void, n: usize, fl
 pub unsafe fn deliver_message(turn: &mut Turn, message: *const msghdr, flags: c_int) -> Result<usize> {
     let (fd, now) = (turn.fd, flags | libc::MSG_DONTWAIT);
     // SAFETY: the caller's promise; looked into after the kernel has taken it.
-    deliver(
-        turn,
-        || unsafe { Rest::new((*message).msg_iov, (*message).msg_iovlen) },
-        flags,
-        || unsafe { syscall!(libc::SYS_sendmsg, fd, message, now) },
-    )
+    let whole = || unsafe { Rest::new((*message).msg_iov, (*message).msg_iovlen) };
+    // SAFETY: as above.
+    let attempt = |flags: c_int| unsafe { syscall!(libc::SYS_sendmsg, fd, message, flags) };
+    if flags & libc::MSG_FASTOPEN != 0 {
+        // SAFETY: as above.
+        let to = || unsafe { ((*message).msg_name.cast_const(), (*message).msg_namelen) };
+        return open_and_deliver(turn, to, whole, flags, attempt);
+    }
+    deliver(turn, whole, flags, || attempt(now))
+}
+
+/// A send with MSG_FASTOPEN, which connects to `to`. Without a cookie the connection is waited for first, and nothing was
+/// sent.
+#[cold]
+fn open_and_deliver<'a>(
+    turn: &mut Turn,
+    to: impl Fn() -> (*const c_void, socklen_t),
+    whole: impl Fn() -> Rest<'a>,
+    flags: c_int,
+    attempt: impl Fn(c_int) -> Result<usize>,
+) -> Result<usize> {
+    let later = flags & !libc::MSG_FASTOPEN;
+    let mut opened = Some(attempt(flags | libc::MSG_DONTWAIT));
+    if opened == Some(Err(Errno(libc::EINPROGRESS))) {
+        let (address, length) = to();
+        // SAFETY: the kernel has taken the address.
+        unsafe { connection::finish(turn, address, length)? };
+        opened = None;
+    }
+    deliver(turn, whole, later, || opened.take().unwrap_or_else(|| attempt(later | libc::MSG_DONTWAIT)))
 }
 
 /// A send on a stream whose first try is `first`; `whole` is the vector.

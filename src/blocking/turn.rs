@@ -11,6 +11,8 @@
 //!
 //! Safety: the system calls here ask about a number and write into our own variables.
 
+use core::ffi::c_int;
+
 use crate::data::Deadline;
 use crate::data::fdtable::flag;
 use crate::kernel::{Errno, Result, clock};
@@ -37,6 +39,7 @@ pub struct Turn {
     generation: u32,
     deadline: Option<Deadline>,
     restarts: bool,
+    cancellable: bool,
     woken: bool,
     naps: u32,
 }
@@ -48,9 +51,15 @@ impl Turn {
         if green.is_cancelled() {
             return Err(Errno::CANCELLED);
         }
+        Ok(Turn { cancellable: true, ..Turn::uncancellable(green, fd, side, call) })
+    }
+
+    /// The same of a call that is no cancellation point.
+    #[inline(always)]
+    pub fn uncancellable(green: &'static Green, fd: i32, side: Side, call: &'static str) -> Turn {
         let entry = descriptors::entry(fd);
         let generation = entry.generation.get();
-        Ok(Turn {
+        Turn {
             green,
             fd,
             entry,
@@ -59,9 +68,10 @@ impl Turn {
             generation,
             deadline: None,
             restarts: true,
+            cancellable: false,
             woken: false,
             naps: 0,
-        })
+        }
     }
 
     /// Sets when the waiting ends, in place of the descriptor's own timeout. Such a call never restarts.
@@ -111,7 +121,7 @@ impl Turn {
             a: self.fd as usize,
             b: events as usize,
             interruptible: true,
-            cancellable: true,
+            cancellable: self.cancellable,
             raises: false,
         };
         if self.entry.generation.get() != self.generation {
@@ -127,7 +137,7 @@ impl Turn {
     /// A wait where the kernel gives no edge: sleeps a little.
     pub fn nap(&mut self) -> Result<()> {
         let deadline = self.time_out();
-        let wake = descriptors::nap(self.green, self.call, &mut self.naps, deadline);
+        let wake = descriptors::nap(self.green, (self.call, self.cancellable), &mut self.naps, deadline);
         self.ended(wake, deadline)
     }
 
@@ -200,6 +210,20 @@ pub fn poll_now(fd: i32, events: i16) -> i16 {
     // SAFETY: `one` is a live pollfd; no timeout.
     while unsafe { syscall!(libc::SYS_poll, &mut one, 1, 0) } == Err(Errno(libc::EINTR)) {}
     one.revents
+}
+
+/// Does `call` while `fd`, which blocks, does not.
+pub fn without_waiting<T>(fd: c_int, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    set_nonblocking(fd, 1)?;
+    let answer = call();
+    set_nonblocking(fd, 0)?;
+    answer
+}
+
+fn set_nonblocking(fd: c_int, on: c_int) -> Result<()> {
+    // SAFETY: FIONBIO reads an int.
+    unsafe { syscall!(libc::SYS_ioctl, fd, libc::FIONBIO, &on)? };
+    Ok(())
 }
 
 /// For [`Wait::over`].

@@ -96,6 +96,10 @@ pub mod flag {
     pub const EXPECTED: u16 = 1 << 13;
     /// Made by Eventlet's own calls: green whatever is patched.
     pub const GREEN: u16 = 1 << 14;
+    /// SO_LINGER may be set: ask before a close.
+    pub const LINGER: u16 = 1 << 15;
+    /// A terminal. The bit of what only sockets are.
+    pub const TERMINAL: u16 = RECORDS;
 }
 
 /// What a foreign thread or a handler says of a number, in [`Entry::gone`].

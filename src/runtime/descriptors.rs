@@ -23,7 +23,7 @@ use crate::data::{Deadline, list::Node};
 use crate::kernel::{Errno, Result, cache};
 use crate::syscall;
 
-use super::green::{Green, Wait, Wake};
+use super::green::{Green, Wait, Wake, this};
 use super::hub::{hand, hub};
 use super::poller::{Event, Poller};
 use super::{inbox, rescue};
@@ -49,6 +49,8 @@ static TABLE: FdTable<Green> = FdTable::new();
 /// Counts changes of modes that several entries may share.
 static EPOCH: AtomicU32 = AtomicU32::new(1);
 static MARKED: Mark = Mark::new();
+/// A foreign thread has made a child process.
+static INHERITED: AtomicBool = AtomicBool::new(false);
 /// Whether a green thread ever read a terminal.
 static TERMINAL: AtomicBool = AtomicBool::new(false);
 /// The library's own descriptors: epoll, kick, timer; io_uring, the signalfd, the clock's.
@@ -130,6 +132,13 @@ pub fn sets_end() -> i32 {
     TABLE.used().next_multiple_of(64).max(libc::FD_SETSIZE) as i32
 }
 
+/// `fd` is in use. On the hub's thread: others have no say in where the numbers end.
+pub fn note(fd: i32) {
+    if this().is_some() {
+        TABLE.note(fd);
+    }
+}
+
 /// A row saw the birth of `fd`. `nonblock`: it was made with O_NONBLOCK.
 pub fn born(fd: i32, kind: Kind, flags: u16, nonblock: bool) {
     let entry = TABLE.get(fd);
@@ -155,9 +164,11 @@ pub fn duplicated(from: i32, to: i32) {
         | flag::NO_NOWAIT_READ
         | flag::NO_NOWAIT_WRITE
         | flag::RECORDS
+        | flag::LINGER
         | flag::GREEN;
     let (old, new) = (TABLE.get(from), TABLE.get(to));
     closing(to);
+    TABLE.note(to);
     if TABLE.is_far(new) || old.kind() == Kind::Unknown {
         return;
     }
@@ -165,7 +176,19 @@ pub fn duplicated(from: i32, to: i32) {
     new.renew(old.kind(), old.flags() & KEPT | flag::SHARED);
     new.epoch.set(old.epoch.get());
     new.set_receive_ms(old.receive_ms());
-    TABLE.note(to);
+}
+
+/// A child process has been made, or is about to be, that shares all descriptors. Any thread.
+pub(super) fn all_shared() {
+    if this().is_none() {
+        // The hub sees to it.
+        INHERITED.store(true, Ordering::Relaxed);
+        MARKED.set();
+        return;
+    }
+    for (_, entry) in TABLE.each(0, usize::MAX).filter(|(_, entry)| entry.kind() != Kind::Unknown) {
+        entry.set(flag::SHARED);
+    }
 }
 
 /// Whether any descriptor was ever marked by [`make_green`].
@@ -299,7 +322,11 @@ pub(super) fn sweep() {
 
 #[cold]
 fn sweep_marked() {
+    let inherited = INHERITED.swap(false, Ordering::Relaxed);
     for (fd, entry) in TABLE.each(0, usize::MAX) {
+        if inherited && entry.kind() != Kind::Unknown {
+            entry.set(flag::SHARED);
+        }
         match entry.gone.swap(gone::NO, Ordering::Relaxed) {
             gone::CLOSED => {
                 // The closer has ended the registration.
@@ -449,11 +476,16 @@ pub fn leave_many(fds: impl Iterator<Item = i32>) {
 }
 
 /// Lets `green` sleep a little where the kernel gives no edge to wait for; `naps` counts them.
-pub fn nap(green: &Green, call: &'static str, naps: &mut u32, deadline: Deadline) -> Wake {
+pub fn nap(
+    green: &Green,
+    (call, cancellable): (&'static str, bool),
+    naps: &mut u32,
+    deadline: Deadline,
+) -> Wake {
     let length = (NAP.0 << (*naps).min(8)).min(NAP.1);
     *naps += 1;
     let until = Deadline(crate::kernel::clock::now() + length);
-    match green.park(&Wait::opaque(call), until.min(deadline)) {
+    match green.park(&Wait { cancellable, ..Wait::opaque(call) }, until.min(deadline)) {
         Wake::TimedOut if until < deadline => Wake::Ready,
         wake => wake,
     }

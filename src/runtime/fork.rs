@@ -48,6 +48,7 @@ pub fn in_child() -> bool {
 /// Runs `call`, whose child shares our memory until it execs, as vfork's does.
 #[inline(always)]
 pub fn sharing<T>(green: &Green, call: impl FnOnce() -> T) -> T {
+    descriptors::all_shared();
     signals::inherited(green, false, || {
         green.bypass.set(VFORK);
         let answer = call();
@@ -63,12 +64,20 @@ pub fn exec<T>(green: &Green, call: impl FnOnce() -> T) -> T {
 
 /// Before a vfork: the child inherits the mask.
 pub fn before_vfork(green: &Green) {
+    descriptors::all_shared();
     signals::expose_mask(green);
 }
 
 /// In the parent, after it.
 pub fn after_vfork(green: &Green) {
     signals::load_mask(green);
+}
+
+/// What the parent does after a fork (pthread_atfork).
+pub extern "C" fn parent() {
+    if active() {
+        descriptors::all_shared();
+    }
 }
 
 /// What the child does first (pthread_atfork).

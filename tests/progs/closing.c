@@ -1,6 +1,7 @@
 /* Descriptors that end while a thread waits there, and a library whose own descriptors must not end with them.
  * The cases named wakes_* differ from the bare run on purpose: there such a wait goes on for ever. */
 #include "prog.h"
+#include <mqueue.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -107,6 +108,17 @@ static void wakes_poll(void) {
     join(thread);
 }
 
+static void wakes_by_mq_close(void) {
+    char name[64];
+    snprintf(name, sizeof name, "/closing-%d", getpid());
+    ends[1] = must(mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, NULL));
+    must(mq_unlink(name));
+    pthread_t thread = spawn(poller, NULL);
+    breathe();
+    must(mq_close(ends[1]));
+    join(thread);
+}
+
 /* Threads can wait after the program has closed all that it does not know. */
 static void *echo(void *arg) {
     int *pair = arg;
@@ -187,7 +199,7 @@ static void high_numbers(void) {
 
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(wakes_by_close),  CASE(wakes_reused),    CASE(wakes_by_dup2),    CASE(wakes_by_fclose),
-                           CASE(wakes_by_range), CASE(wakes_by_closefrom),  CASE(wakes_by_handler), CASE(wakes_by_foreign), CASE(wakes_poll),
+                           CASE(wakes_by_range), CASE(wakes_by_closefrom),  CASE(wakes_by_handler), CASE(wakes_by_foreign), CASE(wakes_poll), CASE(wakes_by_mq_close),
                            CASE(all_closed),      CASE(large_select),    CASE(high_numbers)};
     return RUN(argc, argv, tests);
 }

@@ -10,7 +10,11 @@
 
 static char path[64];
 
-static void make_path(void) { snprintf(path, sizeof path, "/tmp/offload-%d", getpid()); }
+/* What a run that was killed has left there goes. */
+static void make_path(void) {
+    snprintf(path, sizeof path, "/tmp/offload-%d", getpid());
+    unlink(path);
+}
 
 static int opened(void) {
     make_path();

@@ -60,6 +60,24 @@ static void directed(void) {
     check(pthread_equal(handled_by, pthread_self()));
 }
 
+static void *ends_at_once(void *arg) { return arg; }
+
+static void *sleeps(void *arg) {
+    show(usleep(20000));
+    return arg;
+}
+
+/* What comes for a thread that has ended is not for the next one. */
+static void late(void) {
+    handle(SIGUSR1, 0);
+    pthread_t thread = spawn(ends_at_once, NULL);
+    breathe();
+    pthread_kill(thread, SIGUSR1);
+    join(thread);
+    join(spawn(sleeps, NULL));
+    printf("handled %d\n", handled);
+}
+
 static void *own_mask(void *arg) {
     sigset_t now;
     zero(pthread_sigmask(SIG_SETMASK, NULL, &now));
@@ -374,7 +392,7 @@ static void timers(void) {
 
 int main(int argc, char **argv) {
     must(pipe(ends)), must(sem_init(&begun, 0, 0));
-    struct test tests[] = {CASE(directed), CASE(masks),   CASE(to_who_wants_it), CASE(pending),
+    struct test tests[] = {CASE(directed), CASE(late), CASE(masks),   CASE(to_who_wants_it), CASE(pending),
                            CASE(raised), CASE(addressed), CASE(waiting),  CASE(suspended), CASE(paused),      CASE(jumping), CASE(jump_mask), CASE(alternates), CASE(timers)};
     return RUN(argc, argv, tests);
 }

@@ -197,7 +197,7 @@ pub unsafe fn sit_out(g: &Green, call: &Call) -> Result<usize> {
     };
     let mut naps = 0;
     while word.load(Ordering::SeqCst) == value as u32 {
-        match descriptors::nap(g, "futex", &mut naps, until.deadline()) {
+        match descriptors::nap(g, ("futex", false), &mut naps, until.deadline()) {
             Wake::Interrupted => return Err(Errno(libc::EINTR)),
             Wake::Restart if until.is_timed() => return Err(Errno(libc::EINTR)),
             Wake::TimedOut if until.passed() => return Err(Errno(libc::ETIMEDOUT)),

@@ -34,6 +34,7 @@ mod wrapper;
 
 use core::ffi::c_int;
 use core::ptr;
+use core::sync::atomic::Ordering;
 
 use crate::data::bell::Mark;
 use crate::kernel::signal::{self, bit};
@@ -147,7 +148,8 @@ pub fn thread(tid: c_int) -> Option<&'static Green> {
 
 /// `pthread_kill`, with the siginfo of the caller's choice. Any thread may call it, and handlers.
 pub fn send(target: &Green, sig: c_int, info: &libc::siginfo_t) -> Result<()> {
-    if sig == 0 {
+    // Nothing is kept for a thread that has ended: what is left of it becomes another thread.
+    if sig == 0 || target.ended.load(Ordering::Acquire) != 0 {
         return Ok(());
     }
     action::seen(sig)?;
