@@ -456,8 +456,11 @@ pub fn flush(limit: Duration) {
     let until = Deadline::after(limit);
     let mut left: Vec<(Rc<Connection>, Deadline)> =
         ledger::live().into_iter().map(|it| (it, until)).collect();
-    while !left.is_empty() && !until.passed() {
+    loop {
         left.retain_mut(|(connection, until)| connection.flushes(until));
+        if left.is_empty() || until.passed() {
+            return;
+        }
         let mut wanted: Vec<libc::pollfd> = vec![];
         let mut first = until;
         for (connection, until) in &left {
