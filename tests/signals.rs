@@ -29,8 +29,18 @@ mod overtaken {
 /// Timers, what handlers may do, what signals do that nobody handles, and sleeps that they end.
 mod timers {
     use super::common;
-    cases!("timers.c": alarms, posix_timers, signal_descriptor, two_hundred, flags, handlers, broken, defaults, sleepers,
+    cases!("timers.c": alarms, posix_timers, signal_descriptor, flags, handlers, broken, defaults, sleepers,
         rests, timer_descriptor);
+}
+
+/// Those for the process reach main, each of them. (A busy kernel gives one in some thousands to another thread.)
+#[test]
+fn two_hundred() {
+    let program = Program::of("timers.c").arg("two_hundred");
+    let (bare, outcome) = (program.bare(), program.preloaded());
+    assert!(bare.status.success(), "{bare}");
+    assert_eq!(outcome.text(), "200 in main, 400\ntwo_hundred done\n", "{outcome}");
+    assert!(outcome.status.success() && outcome.stats().green(), "{outcome}");
 }
 
 /// Both runs, each told `signals` from outside, one after the other was answered.

@@ -7,7 +7,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Outcome, Program};
+use common::Program;
 
 fn progs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/progs")
@@ -26,16 +26,9 @@ fn shell<'a>(shell: &str, script: &str, args: impl IntoIterator<Item = &'a Path>
         .fold(Program::new(shell).arg("-c").arg(script).arg(shell), |program, arg| program.arg(arg))
 }
 
-#[track_caller]
-fn succeeds(program: Program) -> Outcome {
-    let outcome = program.same();
-    assert!(outcome.status.success() && !outcome.stdout.is_empty(), "bare too\n{outcome}");
-    outcome
-}
-
 #[test]
 fn ls() {
-    succeeds(Program::new("ls").arg("-l").arg(progs()));
+    Program::new("ls").arg("-l").arg(progs()).succeeds();
     let missing = Program::new("ls").arg("/no/such/file").same();
     assert_eq!(missing.status.code(), Some(2));
 }
@@ -43,21 +36,21 @@ fn ls() {
 #[test]
 fn cat_on_a_pipe() {
     let bytes: Vec<u8> = (0..1 << 20).map(|i: u32| (i >> 3) as u8).collect();
-    let outcome = succeeds(Program::new("cat").input(&bytes));
+    let outcome = Program::new("cat").input(&bytes).succeeds();
     assert!(outcome.stdout == bytes);
 }
 
 #[test]
 fn sort() {
     let lines: String = (0..20_000u64).map(|i| format!("{} {i}\n", i * 7919 % 10_007)).collect();
-    succeeds(Program::new("sort").arg("-n").arg("--parallel=1").input(&lines));
+    Program::new("sort").arg("-n").arg("--parallel=1").input(&lines).succeeds();
     // With threads of its own.
-    succeeds(Program::new("sort").arg("-n").arg("--parallel=4").arg("-S8M").input(lines.repeat(10)));
+    Program::new("sort").arg("-n").arg("--parallel=4").arg("-S8M").input(lines.repeat(10)).succeeds();
 }
 
 #[test]
 fn perl() {
-    succeeds(Program::new("perl").arg(progs().join("stock/sockets.pl")));
+    Program::new("perl").arg(progs().join("stock/sockets.pl")).succeeds();
 }
 
 #[test]
@@ -77,7 +70,7 @@ fn gcc() {
         gcc -pipe -O2 -Wall -o hello hello.c && ./hello && sha256sum hello
         echo 'int main(void) { return missing; }' >wrong.c; gcc -c wrong.c; echo "status $?"
     "#;
-    succeeds(shell("bash", script, [folder.as_path()]));
+    shell("bash", script, [folder.as_path()]).succeeds();
     fs::remove_dir_all(folder).expect("our own directory");
 }
 
@@ -88,7 +81,7 @@ fn tar_and_gzip() {
         tar -C "$1" --sort=name -cf - . | gzip | gunzip | tar -tf -
         tar -C "$1" --sort=name -czf - . | tar -xzOf - ./harness.c | sha256sum
     "#;
-    succeeds(shell("bash", script, [progs().as_path()]));
+    shell("bash", script, [progs().as_path()]).succeeds();
 }
 
 /// A runtime with a scheduler of its own.
@@ -113,7 +106,7 @@ fn zstd_threads() {
 
 /// Runs beside a pool of kernel threads, which stay what they are.
 fn beside_a_pool(program: Program) {
-    let outcome = succeeds(program);
+    let outcome = program.succeeds();
     assert!(outcome.stats().threads > 0, "{outcome}");
 }
 

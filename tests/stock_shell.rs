@@ -6,8 +6,8 @@ mod common;
 
 use std::path::Path;
 
+use common::Program;
 use common::server::Folder;
-use common::{Outcome, Program};
 
 fn script(shell: &str, script: &str) -> Program {
     Program::new(shell).arg("-c").arg(script).arg(shell)
@@ -15,13 +15,6 @@ fn script(shell: &str, script: &str) -> Program {
 
 fn bash(text: &str) -> Program {
     script("bash", text)
-}
-
-#[track_caller]
-fn succeeds(program: Program) -> Outcome {
-    let outcome = program.same();
-    assert!(outcome.status.success() && !outcome.stdout.is_empty(), "bare too\n{outcome}");
-    outcome
 }
 
 #[test]
@@ -39,7 +32,7 @@ fn pipelines() {
         timeout 0.05 sleep 600; echo "timeout $?"
         read -rt 0.05 nothing <&"${COPROC[0]}"; echo "read $(($? > 128))"
     "#;
-    succeeds(bash(text));
+    bash(text).succeeds();
 }
 
 #[test]
@@ -171,7 +164,7 @@ part.a: $(SOURCES:.c=.o)
         touch b/f1.c && make -sj4 && ./prog
         make -kj4 wrong missing prog 2>&1 | grep -v ^eventlet: | sed 's/^make[^:]*: //' | sort; echo "status ${PIPESTATUS[0]}"
     "#;
-    let outcome = succeeds(bash(text).arg(folder.path()));
+    let outcome = bash(text).arg(folder.path()).succeeds();
     assert!(outcome.text().starts_with("22140\n"), "{outcome}");
 }
 

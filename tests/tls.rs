@@ -65,11 +65,11 @@ fn program(source: &str, form: Form, args: &[&str]) -> Running {
 }
 
 macro_rules! cases {
-    ($forms:expr; $($name:ident),* $(,)?) => {
+    ($source:literal, $forms:expr; $($name:ident),* $(,)?) => {
         $(#[test]
         fn $name() {
             for form in $forms {
-                let outcome = program("ssl.c", form, &[stringify!($name)]).finish();
+                let outcome = program($source, form, &[stringify!($name)]).finish();
                 let done = concat!(stringify!($name), " done\n");
                 assert!(outcome.status.success() && outcome.text() == done, "{form:?}\n{outcome}");
                 assert!(outcome.stderr.is_empty(), "{form:?}\n{outcome}");
@@ -78,27 +78,10 @@ macro_rules! cases {
     };
 }
 
-cases!(
-    FORMS;
-    echo,
-    both_ways,
-    half_close,
-    polled,
-    streams,
-    names,
-    told,
-    verified,
-    client_certificates,
-    wrong,
-    silent,
-    given_up,
-    back_pressure,
-    many,
-    prefork,
-    served,
-);
-
-cases!(OWN_WAITS; duplicates, bad_peers);
+cases!("ssl.c", FORMS; echo, both_ways, half_close, polled, streams, names, back_pressure, many, prefork, served);
+cases!("ssl.c", OWN_WAITS; duplicates);
+cases!("ssl_refused.c", FORMS; told, verified, client_certificates, wrong, silent, given_up);
+cases!("ssl_refused.c", OWN_WAITS; bad_peers);
 
 /// A stock program with its input; what it printed, on both.
 fn stock(name: &str, args: &[&str], input: &str) -> (String, bool) {

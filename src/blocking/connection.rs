@@ -13,7 +13,8 @@ use libc::{sockaddr, socklen_t};
 use crate::data::Deadline;
 use crate::data::fdtable::{Kind, flag};
 use crate::kernel::{Errno, Result};
-use crate::runtime::descriptors::{self, Side};
+use crate::runtime::descriptors;
+use crate::runtime::edges::Side;
 use crate::runtime::{Green, uring};
 use crate::syscall;
 

@@ -10,7 +10,8 @@ use libc::{epoll_event, sigset_t};
 use crate::data::Deadline;
 use crate::kernel::Result;
 use crate::runtime::Green;
-use crate::runtime::descriptors::{self, Side};
+use crate::runtime::descriptors;
+use crate::runtime::edges::Side;
 use crate::syscall;
 
 use super::kind;

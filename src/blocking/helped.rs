@@ -3,7 +3,7 @@
 
 use crate::data::Deadline;
 use crate::kernel::{Errno, Result};
-use crate::runtime::{Green, Wake, descriptors, hub};
+use crate::runtime::{Green, Wake, edges, hub};
 
 /// Waits until `look` gives something. EAGAIN: `deadline` passed. EINTR: a handler without SA_RESTART ran.
 pub fn until<T>(
@@ -26,7 +26,7 @@ pub fn until<T>(
         if last {
             return Err(Errno(libc::EAGAIN));
         }
-        match descriptors::nap(g, (call, cancellable), &mut naps, deadline) {
+        match edges::nap(g, (call, cancellable), &mut naps, deadline) {
             Wake::Cancelled => return Err(Errno::CANCELLED),
             Wake::Interrupted => return Err(Errno(libc::EINTR)),
             Wake::TimedOut => last = true,

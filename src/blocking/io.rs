@@ -9,7 +9,8 @@ use libc::iovec;
 
 use crate::data::fdtable::{Kind, flag};
 use crate::kernel::{Errno, Result};
-use crate::runtime::descriptors::{self, Side};
+use crate::runtime::descriptors;
+use crate::runtime::edges::Side;
 use crate::runtime::{Green, hub};
 use crate::syscall;
 

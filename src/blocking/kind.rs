@@ -7,7 +7,8 @@ use core::ffi::c_int;
 use crate::data::fdtable::{Kind, flag};
 use crate::kernel::Result;
 use crate::runtime::answers;
-use crate::runtime::descriptors::{self, Entry, Side};
+use crate::runtime::descriptors::{self, Entry};
+use crate::runtime::edges::Side;
 use crate::syscall;
 
 /// The kind of `fd`; at first sight the kernel is asked.

@@ -10,7 +10,7 @@ use libc::{mode_t, sembuf, size_t, timespec};
 use crate::kernel::syscall::Word;
 use crate::kernel::{Errno, Result};
 use crate::runtime::offload::{self, Call};
-use crate::runtime::{Green, Wake, descriptors, hub};
+use crate::runtime::{Green, Wake, edges, hub};
 use crate::{data::Deadline, syscall};
 
 /// `attempt` says `busy` where `call` would wait.
@@ -39,7 +39,7 @@ unsafe fn try_then_wait(
         if let Some(answer) = unsafe { offload::call(g, call) } {
             return answer;
         }
-        match descriptors::nap(g, (call.name, call.cancellable), &mut naps, Deadline::NEVER) {
+        match edges::nap(g, (call.name, call.cancellable), &mut naps, Deadline::NEVER) {
             Wake::Cancelled if call.cancellable => return Err(Errno::CANCELLED),
             Wake::Interrupted => return Err(Errno(libc::EINTR)),
             Wake::Restart if !call.restarts => return Err(Errno(libc::EINTR)),

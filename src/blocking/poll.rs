@@ -9,7 +9,7 @@ use crate::data::Deadline;
 use crate::data::fdtable::flag;
 use crate::kernel::signal::bit;
 use crate::kernel::{Errno, Result};
-use crate::runtime::{Green, Wait, Wake, descriptors, hub, preempt, signals};
+use crate::runtime::{Green, Wait, Wake, descriptors, edges, hub, preempt, signals};
 use crate::syscall;
 
 use super::kind;
@@ -128,8 +128,7 @@ pub unsafe fn until_ready<I: Iterator<Item = i32> + Clone>(
         }
         parked = true;
         // SAFETY: the caller's promise.
-        let wake =
-            unsafe { masked(green, mask, || descriptors::park_many(green, numbers(), wait, deadline)) };
+        let wake = unsafe { masked(green, mask, || edges::park_many(green, numbers(), wait, deadline)) };
         match wake {
             // Edges that are none of ours must not put the end off.
             Wake::Ready | Wake::Closed => last = deadline.passed(),
@@ -139,7 +138,7 @@ pub unsafe fn until_ready<I: Iterator<Item = i32> + Clone>(
         }
     };
     if parked {
-        descriptors::leave_many(numbers());
+        edges::leave_many(numbers());
     }
     if answer.is_ok() {
         hub().charge(green);

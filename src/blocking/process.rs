@@ -12,7 +12,8 @@ use libc::{c_int, id_t, idtype_t, pid_t, rusage, siginfo_t};
 use crate::data::Deadline;
 use crate::kernel::syscall::Word;
 use crate::kernel::{Errno, Result};
-use crate::runtime::descriptors::{self, Side};
+use crate::runtime::descriptors;
+use crate::runtime::edges::{self, Side};
 use crate::runtime::offload::{self, Call};
 use crate::runtime::poller;
 use crate::runtime::{Green, Wait, Wake};
@@ -103,7 +104,7 @@ fn wait<T>(
             libc::P_PID if end_only => park_for(g, child.id as pid_t, &mut naps),
             libc::P_PIDFD if end_only => {
                 let fd = child.id as c_int;
-                descriptors::park(
+                edges::park(
                     g,
                     (fd, descriptors::entry(fd)),
                     Side::Read,
@@ -114,7 +115,7 @@ fn wait<T>(
             }
             _ => match ask(g, child, options) {
                 Some(answer) => answer.map(|()| Wake::Ready)?,
-                None => descriptors::nap(g, ("wait", true), &mut naps, Deadline::NEVER),
+                None => edges::nap(g, ("wait", true), &mut naps, Deadline::NEVER),
             },
         };
         match wake {
@@ -148,9 +149,9 @@ fn park_for(g: &Green, pid: pid_t, naps: &mut u32) -> Wake {
     // SAFETY: takes no pointers.
     let wake = unsafe { syscall!(libc::SYS_pidfd_open, pid, 0) }.and_then(|fd| {
         let fd = poller::move_high(fd as c_int);
-        descriptors::park_lent(g, fd, &ends(pid, fd))
+        edges::park_lent(g, fd, &ends(pid, fd))
     });
-    wake.unwrap_or_else(|_| descriptors::nap(g, ("wait", true), naps, Deadline::NEVER))
+    wake.unwrap_or_else(|_| edges::nap(g, ("wait", true), naps, Deadline::NEVER))
 }
 
 fn ends(pid: pid_t, fd: c_int) -> Wait {

@@ -14,7 +14,7 @@ use libc::{iovec, msghdr, sockaddr, socklen_t};
 use crate::data::fdtable::{Kind, flag};
 use crate::kernel::{Errno, Result};
 use crate::runtime::Green;
-use crate::runtime::descriptors::Side;
+use crate::runtime::edges::Side;
 use crate::syscall;
 
 use super::face::tls::ledger;

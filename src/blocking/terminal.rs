@@ -9,7 +9,7 @@
 use core::ffi::c_int;
 
 use crate::kernel::{Errno, Result, signal};
-use crate::runtime::descriptors;
+use crate::runtime::edges;
 use crate::syscall;
 
 /// What the kernel does before a read of `fd`. EIO: a terminal that this process may not read from the background.
@@ -33,7 +33,7 @@ fn in_background(fd: c_int) -> bool {
     if unsafe { syscall!(libc::SYS_ioctl, fd, libc::TIOCGPGRP, &mut group) }.is_err() {
         return false;
     }
-    descriptors::read_terminal();
+    edges::read_terminal();
     // SAFETY: takes no pointers.
     let ours = unsafe { syscall!(libc::SYS_getpgid, 0) };
     ours != Ok(group as usize) && !signal::action(libc::SIGTTIN).is_ok_and(|action| action.is_handler())

@@ -21,7 +21,7 @@ use crate::data::fdtable::{Kind, flag};
 use crate::kernel::syscall::Word;
 use crate::kernel::{Errno, Result};
 use crate::runtime::answers;
-use crate::runtime::descriptors::Side;
+use crate::runtime::edges::Side;
 use crate::runtime::offload::{self, Call};
 use crate::runtime::{Green, hub};
 use crate::syscall;

@@ -16,7 +16,8 @@ use core::ffi::c_int;
 use crate::data::Deadline;
 use crate::data::fdtable::flag;
 use crate::kernel::{Errno, Result, clock};
-use crate::runtime::descriptors::{self, Entry, Side};
+use crate::runtime::descriptors::{self, Entry};
+use crate::runtime::edges::{self, Side};
 use crate::runtime::{Green, Wait, Wake, hub, raise};
 use crate::syscall;
 
@@ -128,7 +129,7 @@ impl Turn {
             return Err(Errno(libc::EBADF));
         }
         let at = (self.fd, self.entry);
-        match descriptors::park(self.green, at, self.side, &wait, deadline, self.woken) {
+        match edges::park(self.green, at, self.side, &wait, deadline, self.woken) {
             Ok(wake) => self.ended(wake, deadline),
             Err(_) => self.nap(),
         }
@@ -137,7 +138,7 @@ impl Turn {
     /// A wait where the kernel gives no edge: sleeps a little.
     pub fn nap(&mut self) -> Result<()> {
         let deadline = self.time_out();
-        let wake = descriptors::nap(self.green, (self.call, self.cancellable), &mut self.naps, deadline);
+        let wake = edges::nap(self.green, (self.call, self.cancellable), &mut self.naps, deadline);
         self.ended(wake, deadline)
     }
 
@@ -171,7 +172,7 @@ impl Turn {
     #[inline(always)]
     pub fn left(&self, proof: bool) {
         if !proof {
-            descriptors::wake_next(self.entry, self.side);
+            edges::wake_next(self.entry, self.side);
         }
         hub().charge(self.green);
     }

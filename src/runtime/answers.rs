@@ -9,7 +9,8 @@
 
 use crate::data::fdtable::{Kind, flag};
 
-use super::descriptors::{Entry, Side, entry, is_far, wake_next};
+use super::descriptors::{Entry, entry, is_far};
+use super::edges::{Side, wake_next};
 use super::green::Green;
 use super::hub::hub;
 

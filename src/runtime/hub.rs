@@ -30,8 +30,8 @@ use super::inbox;
 use super::poller::Poller;
 use super::runqueue::RunQueue;
 use super::{
-    cancel, cpu, credentials, descriptors, detect, errand, identity, parking, preempt, signals, spawn, steps,
-    uring,
+    cancel, cpu, credentials, descriptors, detect, edges, errand, identity, parking, preempt, signals, spawn,
+    steps, uring,
 };
 
 /// Switches after which the poller is asked even when more is runnable.
@@ -455,12 +455,12 @@ impl Hub {
             preempt::idle(false);
         }
         if interrupted {
-            descriptors::interrupted();
+            edges::interrupted();
         }
-        poller.take(descriptors::prefetch, descriptors::prefetch_reader, |event| match event.token {
+        poller.take(edges::prefetch, edges::prefetch_reader, |event| match event.token {
             signals::TOKEN => signals::arrived(),
             steps::TOKEN => steps::stepped(),
-            _ => descriptors::on_event(event),
+            _ => edges::on_event(event),
         });
     }
 }

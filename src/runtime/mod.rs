@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod credentials;
 pub mod descriptors;
 pub mod detect;
+pub mod edges;
 pub mod entry;
 pub mod errand;
 pub mod fork;

@@ -20,7 +20,7 @@ use crate::kernel::signal;
 
 use super::green::{Green, Wait, Wake, this};
 use super::hub::{active, hand};
-use super::{descriptors, inbox, offload};
+use super::{edges, inbox, offload};
 
 const BUCKETS: usize = 1024;
 
@@ -137,7 +137,7 @@ pub(super) fn abandon(green: &Green) {
     }
     // SAFETY: the running thread's own nodes, and it waits no more.
     unsafe { (*green.nodes.get()).iter().for_each(Node::unlink) };
-    descriptors::take_back(green);
+    edges::take_back(green);
 }
 
 /// Wakes up to `count` waiters of `address`, oldest first; how many there were. Anybody may call it, after writing

@@ -57,28 +57,35 @@ pub fn variant(source: &str, name: &str, flags: &[&str]) -> PathBuf {
 
 /// The program made from SOURCE (a path in the project) and linked to the library under test, as `target/progs/NAME`.
 pub fn linked(source: &str, name: &str) -> PathBuf {
-    let progs = target().join("progs");
-    fs::create_dir_all(&progs).expect("target/progs");
-    let soname = progs.join("libeventlet.so.1");
-    if fs::read_link(&soname).ok().as_deref() != Some(eventlet()) {
-        let aside = progs.join(format!(".soname.{}", std::process::id()));
-        std::os::unix::fs::symlink(eventlet(), &aside).expect("symlink");
-        fs::rename(&aside, &soname).expect("rename");
-    }
+    let (soname, progs) = (soname(), root().join("tests/progs"));
     let (source, include) = (root().join(source), root().join("shim/include"));
-    let from = [include.join("eventlet.h"), root().join("tests/progs/capi/capi.h")];
-    let from =
-        from.iter().map(|path| changed(path)).fold(newest(&source, &root().join("tests/progs")), Ord::max);
-    product(name, from, |aside| {
-        let rpath = format!("-Wl,-rpath,{}", progs.display());
+    let headers = [&progs.join("capi"), &include].map(|folder| newest(&source, folder));
+    product(name, headers.into_iter().fold(newest(&source, &progs), Ord::max), |aside| {
+        let rpath = format!("-Wl,-rpath,{}", target().join("progs").display());
         run(compiler(&source)
             .arg("-I")
             .arg(include)
             .arg(&source)
             .arg("-o")
             .arg(aside)
-            .arg(&soname)
+            .arg(soname)
             .arg(rpath));
+    })
+}
+
+/// The library under test by its SONAME, as the loader looks for it.
+fn soname() -> &'static Path {
+    static SONAME: OnceLock<PathBuf> = OnceLock::new();
+    SONAME.get_or_init(|| {
+        let progs = target().join("progs");
+        fs::create_dir_all(&progs).expect("target/progs");
+        let soname = progs.join("libeventlet.so.1");
+        if fs::read_link(&soname).ok().as_deref() != Some(eventlet()) {
+            let aside = progs.join(format!(".soname.{}", std::process::id()));
+            std::os::unix::fs::symlink(eventlet(), &aside).expect("symlink");
+            fs::rename(&aside, &soname).expect("rename");
+        }
+        soname
     })
 }
 

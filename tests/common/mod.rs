@@ -123,6 +123,14 @@ impl Program {
         preloaded
     }
 
+    /// [`same`](Program::same), with exit status 0, and it said something.
+    #[track_caller]
+    pub fn succeeds(&self) -> Outcome {
+        let outcome = self.same();
+        assert!(outcome.status.success() && !outcome.stdout.is_empty(), "bare too\n{outcome}");
+        outcome
+    }
+
     /// [`same`](Program::same), with exit status 0 and with green threads that parked.
     #[track_caller]
     pub fn green(&self) -> Outcome {

@@ -281,17 +281,6 @@ static void *take(void *arg) {
     return arg;
 }
 
-static void semaphore(void) {
-    struct sembuf post = {0, 1, 0};
-    set = must(semget(IPC_PRIVATE, 1, 0600));
-    pthread_t thread = spawn(take, NULL);
-    tick();
-    tick();
-    must(semop(set, &post, 1));
-    join(thread);
-    must(semctl(set, 0, IPC_RMID));
-}
-
 static void *take_in_time(void *arg) {
     struct sembuf one = {0, -1, 0};
     struct timespec long_time = {60, 0};
@@ -299,15 +288,20 @@ static void *take_in_time(void *arg) {
     return arg;
 }
 
-static void timed(void) {
+/* One takes what another posts once it waits. */
+static void posted(void *(*taker)(void *)) {
     struct sembuf post = {0, 1, 0};
     set = must(semget(IPC_PRIVATE, 1, 0600));
-    pthread_t thread = spawn(take_in_time, NULL);
+    pthread_t thread = spawn(taker, NULL);
+    tick();
     tick();
     must(semop(set, &post, 1));
     join(thread);
     must(semctl(set, 0, IPC_RMID));
 }
+
+static void semaphore(void) { posted(take); }
+static void timed(void) { posted(take_in_time); }
 
 /* Many, each behind the one before: no limit of helpers may stand in their way. */
 #define MANY 40

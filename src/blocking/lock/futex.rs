@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use crate::data::Deadline;
 use crate::kernel::syscall::{check, raw6};
 use crate::kernel::{Errno, Result, clock};
-use crate::runtime::{Green, Wait, Wake, descriptors, hub, parking};
+use crate::runtime::{Green, Wait, Wake, edges, hub, parking};
 
 use super::{Patience, Until, pi};
 
@@ -197,7 +197,7 @@ pub unsafe fn sit_out(g: &Green, call: &Call) -> Result<usize> {
     };
     let mut naps = 0;
     while word.load(Ordering::SeqCst) == value as u32 {
-        match descriptors::nap(g, ("futex", false), &mut naps, until.deadline()) {
+        match edges::nap(g, ("futex", false), &mut naps, until.deadline()) {
             Wake::Interrupted => return Err(Errno(libc::EINTR)),
             Wake::Restart if until.is_timed() => return Err(Errno(libc::EINTR)),
             Wake::TimedOut if until.passed() => return Err(Errno(libc::ETIMEDOUT)),

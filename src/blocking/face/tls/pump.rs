@@ -26,7 +26,7 @@ use crate::blocking::life;
 use crate::blocking::turn::poll_now;
 use crate::data::Deadline;
 use crate::kernel::{Errno, Result, clock};
-use crate::runtime::{Green, Wait, descriptors, hub, this};
+use crate::runtime::{Green, Wait, edges, hub, this};
 use crate::syscall;
 
 use super::ends::{
@@ -396,7 +396,7 @@ impl Connection {
             raises: false,
         };
         let both = [self.socket.fd, self.far.fd];
-        let _ = descriptors::park_many(g, both.into_iter(), &wait, self.deadline.get());
+        let _ = edges::park_many(g, both.into_iter(), &wait, self.deadline.get());
     }
 
     /// For [`Wait::over`].
@@ -442,7 +442,7 @@ impl Connection {
         while !discard(&self.socket) && !until.passed() && self.socket.is_ours() {
             self.wants.set((libc::POLLIN, 0));
             let wait = Wait { interruptible: false, cancellable: false, ..Wait::opaque("eventlet_wrap_ssl") };
-            let _ = descriptors::park_many(g, [self.socket.fd].into_iter(), &wait, until);
+            let _ = edges::park_many(g, [self.socket.fd].into_iter(), &wait, until);
         }
     }
 }
