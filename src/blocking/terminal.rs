@@ -1,16 +1,19 @@
 //! Terminals: a process in the background that reads its terminal stops.
 //!
 //! The kernel does that inside the read, before it looks for input; a read that only polls would wait for input instead. A
-//! read of no bytes stops the process as well, and in the foreground it never waits. A reader that waits already, when Ctrl-Z
-//! and `bg` come, looks again: the kernel's own read would begin anew.
+//! read of no bytes stops the process as well, and in the foreground it never waits. The kernel's own read would begin anew after
+//! Ctrl-Z and `bg`; nothing tells us that they came, so a reader that waits looks again from time to time.
 //!
 //! Safety: the system calls here write into our own variables, or nothing.
 
 use core::ffi::c_int;
+use core::time::Duration;
 
 use crate::kernel::{Errno, Result, signal};
-use crate::runtime::edges;
 use crate::syscall;
+
+/// How long a reader of a terminal waits between two looks at whether it may.
+pub const LOOK: Duration = Duration::from_millis(100);
 
 /// What the kernel does before a read of `fd`. EIO: a terminal that this process may not read from the background.
 pub fn before_read(fd: c_int) -> Result<()> {
@@ -33,7 +36,6 @@ fn in_background(fd: c_int) -> bool {
     if unsafe { syscall!(libc::SYS_ioctl, fd, libc::TIOCGPGRP, &mut group) }.is_err() {
         return false;
     }
-    edges::read_terminal();
     // SAFETY: takes no pointers.
     let ours = unsafe { syscall!(libc::SYS_getpgid, 0) };
     ours != Ok(group as usize) && !signal::action(libc::SIGTTIN).is_ok_and(|action| action.is_handler())

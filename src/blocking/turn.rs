@@ -14,14 +14,14 @@
 use core::ffi::c_int;
 
 use crate::data::Deadline;
-use crate::data::fdtable::flag;
+use crate::data::fdtable::{Kind, flag};
 use crate::kernel::{Errno, Result, clock};
 use crate::runtime::descriptors::{self, Entry};
 use crate::runtime::edges::{self, Side};
 use crate::runtime::{Green, Wait, Wake, hub, raise};
 use crate::syscall;
 
-use super::kind;
+use super::{kind, terminal};
 
 /// The answer of a try that would have waited.
 pub const AGAIN: Errno = Errno(libc::EAGAIN);
@@ -129,10 +129,17 @@ impl Turn {
             return Err(Errno(libc::EBADF));
         }
         let at = (self.fd, self.entry);
-        match edges::park(self.green, at, self.side, &wait, deadline, self.woken) {
+        let until = if self.looks_again() { deadline.min(Deadline::after(terminal::LOOK)) } else { deadline };
+        match edges::park(self.green, at, self.side, &wait, until, self.woken) {
+            Ok(Wake::TimedOut) if until < deadline => self.ended(Wake::Ready, deadline),
             Ok(wake) => self.ended(wake, deadline),
             Err(_) => self.nap(),
         }
+    }
+
+    /// Whether it reads a terminal: no edge tells that the process is in the background now.
+    fn looks_again(&self) -> bool {
+        self.side == Side::Read && self.entry.kind() == Kind::Device && self.entry.has(flag::TERMINAL)
     }
 
     /// A wait where the kernel gives no edge: sleeps a little.

@@ -10,9 +10,8 @@
 //! Safety: on the hub's kernel thread alone.
 
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::data::fdtable::{Kind, flag};
+use crate::data::fdtable::flag;
 use crate::data::list::List;
 use crate::data::{Deadline, list::Node};
 use crate::kernel::{Errno, Result, cache};
@@ -34,9 +33,6 @@ pub enum Side {
 
 /// How long a wait without an edge naps: the first nap, and the longest.
 const NAP: (u64, u64) = (1_000_000, 10_000_000);
-
-/// Whether a green thread ever read a terminal.
-static TERMINAL: AtomicBool = AtomicBool::new(false);
 
 /// Sees to it that edges of `fd` reach us. EPERM: it cannot be polled.
 pub fn register(fd: i32, entry: &Entry) -> Result<()> {
@@ -62,21 +58,6 @@ fn release(fd: i32, entry: &Entry) {
     if entry.flags() & (flag::REGISTERED | flag::PERSISTS) == flag::REGISTERED && !entry.waited_for() {
         let _ = hub().poller().remove(fd);
         entry.clear(flag::REGISTERED | flag::DRAINED | flag::SPECIAL);
-    }
-}
-
-/// A terminal is read: from now on its readers look again when the process was stopped.
-pub fn read_terminal() {
-    TERMINAL.store(true, Ordering::Relaxed);
-}
-
-/// The process was interrupted while it waited, perhaps stopped and continued.
-pub(super) fn interrupted() {
-    if TERMINAL.load(Ordering::Relaxed) {
-        TABLE
-            .each(0, usize::MAX)
-            .filter(|(_, entry)| entry.kind() == Kind::Device)
-            .for_each(|(_, entry)| wake_next(entry, Side::Read));
     }
 }
 

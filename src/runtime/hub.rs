@@ -449,13 +449,10 @@ impl Hub {
         signals::open_mask();
         // SAFETY: the poller is used by this loop alone while it waits.
         let poller = unsafe { (*self.poller.get()).as_mut().expect("an active hub has a poller") };
-        let interrupted = poller.wait(deadline);
+        poller.wait(deadline);
         if waits {
             inbox::awake();
             preempt::idle(false);
-        }
-        if interrupted {
-            edges::interrupted();
         }
         poller.take(edges::prefetch, edges::prefetch_reader, |event| match event.token {
             signals::TOKEN => signals::arrived(),

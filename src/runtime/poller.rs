@@ -129,8 +129,8 @@ impl Poller {
         keeping_errno(|| self.registry().deregister(&mut SourceFd(&fd)))
     }
 
-    /// Waits for events until `deadline`; `Deadline(0)` only looks. A signal or a kick ends it early; true: a signal.
-    pub(super) fn wait(&self, deadline: Deadline) -> bool {
+    /// Waits for events until `deadline`; `Deadline(0)` only looks. A signal or a kick ends it early.
+    pub(super) fn wait(&self, deadline: Deadline) {
         let timeout = if deadline == Deadline(0) {
             Some(Duration::ZERO)
         } else {
@@ -139,11 +139,9 @@ impl Poller {
         };
         // SAFETY: the only place that borrows both mutably; nothing else runs meanwhile.
         let (poll, events) = unsafe { (&mut *self.poll.get(), &mut *self.events.get()) };
-        let interrupted = poll.poll(events, timeout).is_err();
-        if interrupted {
+        if poll.poll(events, timeout).is_err() {
             events.clear();
         }
-        interrupted
     }
 
     /// Hands out what the last [`Poller::wait`] brought. The tokens of events to come are told to `soon` and, a little

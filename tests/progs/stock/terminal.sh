@@ -26,6 +26,16 @@ prompt() {
     done
     seen 'never a prompt'
 }
+# Waits until the program has been stopped.
+stops() {
+    local _
+    for _ in {1..400}; do
+        grep -q 'State:.T' "/proc/$(pgrep -s "$(t display-message -p '#{pane_pid}')" -x interactive)/status" && return
+        sleep 0.05
+    done
+    echo 'it never stops'
+    exit 1
+}
 keys() { t send-keys "$@"; }
 line() { t send-keys -l "$1"; t send-keys Enter; }
 
@@ -53,7 +63,7 @@ prompt
 # In the background its reader stops it again; the shell tells before its prompt or after.
 line 'bg'
 seen '^\[1\]\+ \./interactive &'
-until grep -q 'State:.T' "/proc/$(pgrep -s "$(t display-message -p '#{pane_pid}')" -x interactive)/status"; do sleep 0.05; done
+stops
 keys Enter
 seen 'Stopped' 4
 prompt
