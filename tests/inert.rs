@@ -44,6 +44,26 @@ fn statically_linked() {
     untouched(own, "results", false);
 }
 
+/// musl's loader takes LD_PRELOAD too.
+#[test]
+fn of_another_libc() {
+    let flags = ["-specs=/usr/lib/x86_64-linux-musl/musl-gcc.specs"];
+    let musl = common::variant("musl.c", "musl", &flags);
+    let alike = |program: Program| {
+        let outcome = program.env("MARK", "marked").input("a line\n").same();
+        assert_eq!(outcome.status.code(), Some(6), "{outcome}");
+        assert!(outcome.text().contains("marked"), "{outcome}");
+    };
+    alike(Program::new(&musl));
+    let path = musl.to_str().expect("UTF-8");
+    for shell in ["dash", "bash"] {
+        alike(Program::new(format!("/bin/{shell}")).arg("-c").arg(format!("{path} once; {path}")));
+    }
+    let code = "import subprocess, sys\nsubprocess.run([sys.argv[1], 'once'])\nsys.exit(subprocess.call(sys.argv[1]))";
+    alike(Program::new("/usr/bin/python3").arg("-c").arg(code).arg(path));
+    Program::of("execs.c").arg("another").env("ANOTHER", path).green();
+}
+
 #[test]
 fn nothing_patched() {
     let program = Program::of("join.c").arg("results").env("EVENTLET_PATCH", "none");

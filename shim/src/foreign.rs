@@ -1,10 +1,22 @@
-//! Programs that the library leaves alone, because a runtime with its own scheduler stands in them: Go and the JVM.
+//! Programs that the library leaves alone: those in which a runtime with its own scheduler stands, Go and the JVM, and those
+//! of another libc, musl.
 //!
 //! Safety: the loader's list of objects, and the headers and notes that it points to, stay as they are while the
 //! constructor runs.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::slice;
+
+unsafe extern "C" {
+    static mut _IO_2_1_stdin_: c_void;
+}
+
+/// musl's loader takes LD_PRELOAD too, and would find half of what we need nowhere. But a library that defines both
+/// `__libc_start_main` and `stdin` is to it another libc, and it loads none beside itself: so we are left out. With glibc
+/// this is `stdin`, for everybody: libc's own code finds it by name as well, since programs may have a copy.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, reason = "a C symbol")]
+pub static mut stdin: *mut c_void = &raw mut _IO_2_1_stdin_;
 
 /// The runtime that this program brings along, if any.
 pub fn runtime() -> Option<&'static str> {

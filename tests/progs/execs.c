@@ -131,6 +131,15 @@ static void library(void) {
     end();
 }
 
+/* What is started has another libc. */
+static void another(void) {
+    self = getenv("ANOTHER");
+    begin();
+    join(spawn(every_way, "another"));
+    every_way("another");
+    end();
+}
+
 /* Masks, ignored and pending signals and descriptors come along. */
 static void handler(int signal) { (void)signal; }
 static sigset_t most(void) {
@@ -237,6 +246,7 @@ int main(int argc, char **argv) {
     self = argv[0];
     if (argc > 2 && strcmp(argv[1], "child") == 0) return as_child(argv[2]), 6;
     struct test tests[] = {CASE(library), CASE(heirs), CASE(replaced), CASE(replaced_by_main), CASE(failing),
-                           CASE(spawned), CASE(becomes_by_execve), CASE(becomes_by_fexecve), CASE(becomes_by_execveat)};
+                           CASE(spawned), CASE(becomes_by_execve), CASE(becomes_by_fexecve), CASE(becomes_by_execveat),
+                           CASE(another)};
     return RUN(argc, argv, tests);
 }
