@@ -43,7 +43,7 @@ pub fn others(mut each: impl FnMut(Place)) -> Result<()> {
             let name = rest[19..size].split(|byte| *byte == 0).next().unwrap_or(&[]);
             if let Some(tid) = number(name, 10)
                 && tid != own
-                && let Some(place) = tasks.place(name)
+                && let Some(place) = tasks.place(tid as c_int)
             {
                 each(place);
             }
@@ -54,13 +54,17 @@ pub fn others(mut each: impl FnMut(Place)) -> Result<()> {
 
 /// Where the kernel thread `tid` stands; None: it is gone.
 pub fn of(tid: c_int) -> Option<Place> {
-    let (mut digits, mut rest) = ([b'0'; 10], tid as u32);
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    let first = digits.iter().position(|digit| *digit != b'0')?;
-    Directory::open().ok()?.place(&digits[first..])
+    Directory::open().ok()?.place(tid)
+}
+
+/// Whether the kernel thread `tid` is on a processor or wants one, and does not sleep in a system call.
+pub fn computes(tid: c_int) -> bool {
+    let state = |text: &[u8]| {
+        let name = text.iter().rposition(|byte| *byte == b')')?;
+        text.get(name + 2).copied()
+    };
+    let told = Directory::open().ok().and_then(|tasks| tasks.read(tid, b"/stat", state));
+    told == Some(b'R')
 }
 
 struct Directory(c_int);
@@ -74,26 +78,39 @@ impl Directory {
     }
 
     /// None: it is gone.
-    fn place(&self, tid: &[u8]) -> Option<Place> {
-        let mut path = [0u8; 32];
-        path[..tid.len()].copy_from_slice(tid);
-        path[tid.len()..][..8].copy_from_slice(b"/syscall");
+    fn place(&self, tid: c_int) -> Option<Place> {
+        self.read(tid, b"/syscall", |text| {
+            // "running", or numbers: the call's (-1: none), its arguments, the stack pointer, the program counter.
+            let mut words = text.trim_ascii_end().split(|byte| *byte == b' ');
+            let call = number(words.next()?, 10).map_or(-1, |call| call as i64);
+            Some(match words.next_back().and_then(|last| number(last.strip_prefix(b"0x")?, 16)) {
+                Some(at) => Place::Waits { number: call, at },
+                None => Place::Runs,
+            })
+        })
+    }
+
+    /// What `told` makes of the first bytes of a kernel thread's file.
+    fn read<T>(&self, tid: c_int, file: &[u8], told: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+        // The number's digits end in the middle; the path begins at the first of them.
+        let (mut path, mut start, mut rest) = ([0u8; 32], 16, tid);
+        while rest > 0 {
+            start -= 1;
+            path[start] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        path[16..][..file.len()].copy_from_slice(file);
         let mut text = [0u8; 256];
         // SAFETY: path and buffer are ours, the descriptor is closed at once.
         let length = unsafe {
             let fd =
-                syscall!(libc::SYS_openat, self.0, path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC).ok()?;
+                syscall!(libc::SYS_openat, self.0, path[start..].as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC)
+                    .ok()?;
             let length = syscall!(libc::SYS_read, fd, text.as_mut_ptr(), text.len());
             let _ = syscall!(libc::SYS_close, fd);
             length.ok()?
         };
-        // "running", or numbers: the call's (-1: none), its arguments, the stack pointer, the program counter.
-        let mut words = text[..length].trim_ascii_end().split(|byte| *byte == b' ');
-        let call = number(words.next()?, 10).map_or(-1, |call| call as i64);
-        Some(match words.next_back().and_then(|last| number(last.strip_prefix(b"0x")?, 16)) {
-            Some(at) => Place::Waits { number: call, at },
-            None => Place::Runs,
-        })
+        told(&text[..length])
     }
 }
 

@@ -17,7 +17,7 @@
 
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::data::Deadline;
 use crate::data::list::List;
@@ -55,7 +55,8 @@ pub struct Hub {
     /// Cycles and nanoseconds at activation: what a cycle takes.
     started: Cell<(u64, u64)>,
     poll_due: Cell<bool>,
-    budget: Cell<u32>,
+    /// Atomic, because preemption's helper looks whether it moves.
+    budget: AtomicU32,
     woken: Cell<bool>,
     inside: Cell<bool>,
     fp: Cell<FpControl>,
@@ -79,7 +80,7 @@ static HUB: Hub = Hub {
     polled_at: Cell::new(0),
     started: Cell::new((0, 0)),
     poll_due: Cell::new(false),
-    budget: Cell::new(BUDGET),
+    budget: AtomicU32::new(BUDGET),
     woken: Cell::new(false),
     inside: Cell::new(false),
     fp: Cell::new(FpControl::DEFAULT),
@@ -206,11 +207,22 @@ impl Hub {
     /// A call of `green` succeeded without waiting. After a budget of such calls it lets the others go.
     #[inline(always)]
     pub fn charge(&self, green: &Green) {
-        let budget = self.budget.get() - 1;
-        self.budget.set(budget);
+        let budget = self.budget() - 1;
+        self.set_budget(budget);
         if budget == 0 {
             self.spent(green);
         }
+    }
+
+    /// How many more calls may succeed without waiting in this turn. Any thread.
+    #[inline(always)]
+    pub(super) fn budget(&self) -> u32 {
+        self.budget.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    fn set_budget(&self, budget: u32) {
+        self.budget.store(budget, Ordering::Relaxed);
     }
 
     /// The running thread has brought another one what it waits for.
@@ -241,19 +253,19 @@ impl Hub {
     /// charged, makes up for it.
     #[inline(always)]
     pub fn make_up(&self, green: &Green) {
-        if self.budget.get() == 1 {
+        if self.budget() == 1 {
             self.spent(green);
         }
     }
 
     /// The running thread's next charged call yields.
     pub(super) fn spend(&self) {
-        self.budget.set(1);
+        self.set_budget(1);
     }
 
     #[cold]
     fn spent(&self, green: &Green) {
-        self.budget.set(BUDGET);
+        self.set_budget(BUDGET);
         if !green.preemptible.get() {
             return;
         }
@@ -284,7 +296,7 @@ impl Hub {
         }
         // Said here, on the thread's own stack: signal handlers may run on it from now on.
         green.state.set(State::Running);
-        self.budget.set(BUDGET);
+        self.set_budget(BUDGET);
         self.woken.set(false);
         if green.cancelled.get() {
             cancel::at_once(green);

@@ -19,7 +19,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64,
 
 use crate::kernel::clone::{self, Start};
 use crate::kernel::signal::{Action, set_action};
-use crate::kernel::{Result, options, stats};
+use crate::kernel::{Result, options, stats, tasks};
 use crate::syscall;
 
 use super::green::{Green, this};
@@ -239,7 +239,7 @@ extern "C" fn helper(_: usize) -> ! {
     unsafe {
         let _ = syscall!(libc::SYS_prctl, libc::PR_SET_NAME, name.as_ptr());
         let pid = syscall!(libc::SYS_getpid).unwrap_or(0);
-        let (mut seen, mut quiet) = (0, 0);
+        let (mut seen, mut quiet, mut calls) = (0, 0, 0);
         loop {
             let pause = libc::timespec { tv_sec: 0, tv_nsec: PAUSE.load(Ordering::Relaxed) };
             let _ = syscall!(libc::SYS_nanosleep, &pause, 0);
@@ -249,8 +249,11 @@ extern "C" fn helper(_: usize) -> ! {
             let stays = slice == seen && !idle;
             let may_cut = MAY_CUT.load(Ordering::Relaxed);
             let hogged = stays && may_cut && CONTENDED.load(Ordering::Relaxed);
-            let asleep = stays && (may_cut || rescue::blind()) && rescue::look(hub);
-            if asleep || hogged && computes(hub) {
+            // Rows that it has gone through meanwhile: it does not sleep in a call that has none.
+            let calls_then = core::mem::replace(&mut calls, self::hub().budget());
+            let stuck = stays && calls == calls_then;
+            let asleep = stuck && (may_cut || rescue::blind()) && rescue::look(hub);
+            if asleep || hogged && tasks::computes(hub) {
                 let _ = syscall!(libc::SYS_tgkill, pid, hub, SIGNAL);
             }
             quiet = if slice == seen && !hogged && !asleep { quiet + 1 } else { 0 };
@@ -269,33 +272,6 @@ extern "C" fn helper(_: usize) -> ! {
             }
         }
     }
-}
-
-/// Whether the thread is on a processor or wants one, and does not sleep in a system call.
-fn computes(tid: i32) -> bool {
-    let mut path = *b"/proc/self/task/0000000000/stat\0";
-    let mut rest = tid as u32;
-    for digit in path[16..26].iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    let _ = rest;
-    let start = 16 + path[16..26].iter().take_while(|digit| **digit == b'0').count();
-    path.copy_within(start..32, 16);
-    let mut text = [0u8; 128];
-    // SAFETY: path and buffer are ours, the descriptor is closed at once.
-    let length = unsafe {
-        let Ok(fd) =
-            syscall!(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC)
-        else {
-            return false;
-        };
-        let length = syscall!(libc::SYS_read, fd, text.as_mut_ptr(), text.len()).unwrap_or(0);
-        let _ = syscall!(libc::SYS_close, fd);
-        length
-    };
-    let text = &text[..length.min(128)];
-    text.iter().rposition(|byte| *byte == b')').and_then(|end| text.get(end + 2)) == Some(&b'R')
 }
 
 /// Tells the helper whether anyone but the running thread could use the hub.
