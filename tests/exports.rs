@@ -28,24 +28,11 @@ fn output(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// The functions that `eventlet.h` declares, as the compiler reads it.
-fn declarations() -> BTreeSet<String> {
-    let header = concat!(env!("CARGO_MANIFEST_DIR"), "/shim/include/eventlet.h");
-    let output = Command::new("cc").args(["-E", "-P", "-xc", header]).output().expect("cc");
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let names = text.match_indices("eventlet_").map(|(start, _)| {
-        let name: String =
-            text[start..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-        (text[start + name.len()..].starts_with('('), name)
-    });
-    names.filter_map(|(function, name)| function.then_some(name)).collect()
-}
-
 #[test]
 fn exports_are_the_table_and_the_header() {
     let symbols = output("nm", &["-D", "--defined-only", "--format=posix"]);
     let exports: BTreeSet<&str> = symbols.lines().filter_map(|line| line.split(' ').next()).collect();
-    let mut expected = declarations();
+    let mut expected = common::declarations();
     // stdin: for musl's loader alone, which leaves us out because of it.
     expected.extend(table().iter().flat_map(Row::names).chain(["eventlet_table", "stdin"]).map(String::from));
     assert_eq!(exports, expected.iter().map(String::as_str).collect());

@@ -157,3 +157,16 @@ macro_rules! cases {
         })*
     };
 }
+
+/// The functions that `eventlet.h` declares, as the compiler reads it.
+pub fn declarations() -> std::collections::BTreeSet<String> {
+    let header = concat!(env!("CARGO_MANIFEST_DIR"), "/shim/include/eventlet.h");
+    let output = std::process::Command::new("cc").args(["-E", "-P", "-xc", header]).output().expect("cc");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let names = text.match_indices("eventlet_").map(|(start, _)| {
+        let name: String =
+            text[start..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        (text[start + name.len()..].starts_with('('), name)
+    });
+    names.filter_map(|(function, name)| function.then_some(name)).collect()
+}

@@ -29,7 +29,7 @@ use super::{breathe, here};
 use crate::blocking::create;
 
 /// A function that is called at the end of a thread.
-pub type Linked = extern "C" fn(*const Thread, *mut c_void);
+pub type Linked = extern "C" fn(*mut Thread, *mut c_void);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -226,11 +226,11 @@ impl Thread {
             // In a statement of its own: the borrow ends before the call.
             let link = self.links.borrow_mut().pop_front();
             let Some(link) = link else { return };
-            let mut call = (link, ptr::from_ref(self));
+            let mut call = (link, ptr::from_ref(self).cast_mut());
             extern "C" fn go(call: *mut c_void) -> *mut c_void {
                 // SAFETY: `call` below, which lives until this returns.
                 let ((function, arg), thread) =
-                    unsafe { *call.cast::<((Linked, *mut c_void), *const Thread)>() };
+                    unsafe { *call.cast::<((Linked, *mut c_void), *mut Thread)>() };
                 function(thread, arg);
                 ptr::null_mut()
             }
@@ -291,7 +291,7 @@ impl Thread {
         here()?;
         // While links run, a new one waits its turn.
         if self.dead() && self.links.borrow().is_empty() {
-            function(self, arg);
+            function(ptr::from_ref(self).cast_mut(), arg);
         } else {
             self.links.borrow_mut().push_back((function, arg));
         }

@@ -43,9 +43,12 @@ static void *local(void *arg) {
 }
 
 static void after(void) {
-    eventlet_thread *late = eventlet_spawn_after(0.3, noted, "late"), *soon = eventlet_spawn_after(-1, noted, "soon"), *child;
-    check(ended(soon) == 0 && ended(late) == 0);
-    traced("soon late");
+    eventlet_thread *late = eventlet_spawn_after(100, noted, "late"), *soon = eventlet_spawn_after(-1, noted, "soon"), *child;
+    check(ended(soon) == 0 && !eventlet_dead(late));
+    check(eventlet_cancel(late) == 1 && ended(late) == EVENTLET_EXIT);
+    traced("soon");
+    check(ended(eventlet_spawn_after(0.002, noted, "after")) == 0);
+    traced("after");
     check(ended(eventlet_spawn(local, &child)) == 0);
     check(ended(child) == EVENTLET_EXIT);
     traced("global");
