@@ -60,11 +60,13 @@ macro_rules! cases {
 }
 
 cases!(raise, "raise.c": caught, in_threads, pthread_exits, not_now);
-cases!(timeout, "timeout.c": raised, cancelled, with, others, taken_along, many);
+cases!(timeout, "timeout.c": raised, cancelled, with, others, nested, due, taken_along, forked, many);
 cases!(sync, "sync.c": events, semaphores);
 cases!(queue, "queue.c": orders, bounded, fair, not_lost, channel, joined, deleted);
-cases!(pool, "pool.c": bounded, slots, empty, mapped, piled);
-cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, many, cooperative, forked, child_ends);
+cases!(pool, "pool.c": bounded, slots, empty, given_up, mapped, mapped_no_more, piled);
+cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, local_ends, more_links, many, cooperative,
+    forked, child_ends);
+cases!(woken, "woken.c": queues, priorities, others, deleted, due);
 cases!(net, "net.c": inet, local, reuse, errors, everywhere, numbers);
 cases!(tpool, "tpool.c": many, parked, raised, killed, forked);
 cases!(inspect, "inspect.c": dump, hogs);
@@ -75,6 +77,14 @@ fn locks_are_waits_too() {
     for case in ["killed", "timed", "respects", "woken"] {
         good("blocked.c", case, Form::Patched);
         good("blocked.c", case, Form::Preloaded);
+    }
+}
+
+#[test]
+fn what_a_killed_thread_was_woken_for_stays() {
+    for case in ["descriptors", "processes", "meetings"] {
+        good("woken.c", case, Form::Patched);
+        good("woken.c", case, Form::Preloaded);
     }
 }
 

@@ -44,8 +44,9 @@ extern "C" {
  * PTHREAD_CANCELED.
  *
  * Kills and timeouts are raised in the call in which the thread waits, or in the next one that waits; never while
- * pthread_setcancelstate has disabled cancellation, and never in one of libc's own locks. Out of pthread_mutex_lock and its kin the
- * lock is not held, out of pthread_cond_wait it is. */
+ * pthread_setcancelstate has disabled cancellation, and never in one of libc's own locks or at a bare futex. What the thread was
+ * woken for goes to the next that waits, or stays where it was. Out of pthread_mutex_lock and its kin the lock is not held,
+ * out of pthread_cond_wait it is; a place at a barrier is free again. */
 enum {
     EVENTLET_EXIT = 0x10000,       /* the end of a killed thread: Eventlet's GreenletExit */
     EVENTLET_TIMEOUT = 0x10001,    /* a timeout that was given no other code */
@@ -79,7 +80,7 @@ int eventlet_spawn_n(void *(*fn)(void *), void *arg);
 /* The same, `seconds` from now; a negative number counts as 0. It starts even if the caller has ended by then. */
 eventlet_thread *eventlet_spawn_after(double seconds, void *(*fn)(void *), void *arg);
 
-/* The same, unless the caller has ended by then: then it ends with EVENTLET_EXIT. */
+/* The same, but it belongs to the caller: if that ends before its time has come, so does it, with EVENTLET_EXIT. */
 eventlet_thread *eventlet_spawn_after_local(double seconds, void *(*fn)(void *), void *arg);
 
 /* Waits for its end; at once if it has ended. Any number of threads may, any number of times. 0, with what fn returned in
@@ -94,8 +95,9 @@ int eventlet_cancel(eventlet_thread *thread);
  * 0, or -1: EINVAL, EPERM. */
 int eventlet_kill(eventlet_thread *thread, int code);
 
-/* Has fn(thread, arg) called at its end, in that thread, after its result is known; at once, here, if it has ended.
- * Functions are called in the order of their linking. 0, or -1: EINVAL, EPERM. */
+/* Has fn(thread, arg) called at its end, in that thread, after its result is known; what fn raises is reported. If it has ended,
+ * fn is called at once, here. (If it never began, whoever cancels or kills it calls them.) They are called in the order of their
+ * linking; one that a link adds is called last. 0, or -1: EINVAL, EPERM. */
 int eventlet_link(eventlet_thread *thread, void (*fn)(eventlet_thread *, void *), void *arg);
 
 /* Takes such a link back: 1, or 0 if it is not there. -1: EINVAL, EPERM. */
@@ -117,7 +119,8 @@ void eventlet_sleep(double seconds);
 /* ---- Timeouts --------------------------------------------------------------------------------------------------------
  *
  * A timeout is bound to the thread that starts it, which it ends by raising its code in whatever call it waits in, patched
- * or eventlet_*. A thread that ends takes its timeouts with it; their handles stay good until they are cancelled. */
+ * or eventlet_*. A thread that ends takes its timeouts with it, and a fork child has none; their handles stay good until they
+ * are cancelled. */
 typedef struct eventlet_timeout eventlet_timeout;
 
 /* Starts one (code 0: EVENTLET_TIMEOUT). 0 seconds fire in the next round, negative ones never.
@@ -261,7 +264,8 @@ size_t eventlet_pool_waiting(eventlet_pool *pool);
 
 /* fn over many items, in the pool's slots, with the results in the order of the items. A green thread of its own draws
  * them: next(ctx, &item) gives 1 and an item, or 0 at the end; it may wait. At most as many items as the pool is large
- * are drawn ahead of the results that were asked for. NULL: EINVAL, EAGAIN, EPERM. */
+ * are drawn ahead of the results that were asked for. If the pool is deleted meanwhile, the iteration fails once with
+ * ECANCELED and ends. NULL: EINVAL, EAGAIN, EPERM. */
 typedef struct eventlet_iter eventlet_iter;
 eventlet_iter *eventlet_pool_imap(eventlet_pool *pool, void *(*fn)(void *), int (*next)(void *ctx, void **item), void *ctx);
 

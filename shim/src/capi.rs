@@ -27,6 +27,7 @@ mod timeout;
 use core::ffi::{c_int, c_void};
 use core::ptr;
 
+use eventlet_core::blocking::face::counted::Counted;
 use eventlet_core::blocking::face::here;
 use eventlet_core::blocking::face::thread::Ending;
 use eventlet_core::kernel::{Errno, Result};
@@ -60,21 +61,25 @@ fn handle<T>(made: Result<*const T>) -> *mut T {
 }
 
 /// A new handle of a `T`, where the caller may make one.
-fn boxed<T>(make: impl FnOnce() -> Result<T>) -> *mut T {
-    handle(here().and_then(|_| make()).map(|made| Box::into_raw(Box::new(made)).cast_const()))
+fn shared<T: Counted>(make: impl FnOnce() -> Result<T>) -> *mut T {
+    handle(here().and_then(|_| make()).map(|made| ptr::from_ref(made.share())))
 }
 
-/// Takes away what `boxed` made, after `close`. NULL: nothing.
-unsafe fn unbox<T>(handle: *mut T, close: impl FnOnce(&T)) {
-    if !handle.is_null() {
+/// The program lets go of it, after `close`. NULL: nothing.
+unsafe fn delete<T: Counted>(handle: *mut T, close: impl FnOnce(&T)) {
+    // SAFETY: the file's header.
+    if let Some(object) = unsafe { handle.as_ref() } {
         on_hub(|| {
-            // SAFETY: the file's header.
-            unsafe {
-                close(&*handle);
-                drop(Box::from_raw(handle));
-            }
+            close(object);
+            object.release();
         });
     }
+}
+
+/// What may wait in an object, which may be deleted meanwhile.
+unsafe fn during<T: Counted, R>(handle: *const T, work: impl FnOnce(&T) -> Result<R>) -> Result<R> {
+    // SAFETY: the file's header.
+    unsafe { at(handle) }?.during(work)
 }
 
 /// Does `job` on the hub's thread, whoever calls.

@@ -153,8 +153,10 @@ rows! { Thread;
 
     fn pthread_barrier_wait(meeting: *mut pthread_barrier_t) -> c_int {
         match green() {
-            Some(g) if barrier::wait(g, meeting as usize) => libc::PTHREAD_BARRIER_SERIAL_THREAD,
-            Some(_) => 0,
+            Some(g) => match barrier::wait(g, meeting as usize) {
+                Ok(true) => libc::PTHREAD_BARRIER_SERIAL_THREAD,
+                other => errno::code(other.map(drop)),
+            },
             None => {
                 let answer = real()(meeting);
                 barrier::foreign_passed(meeting as usize);

@@ -3,7 +3,7 @@
 
 use crate::data::Deadline;
 use crate::kernel::{Errno, Result};
-use crate::runtime::{Green, Wake, edges, hub};
+use crate::runtime::{Green, Wait, Wake, edges, hub, raise};
 
 /// Waits until `look` gives something. EAGAIN: `deadline` passed. EINTR: a handler without SA_RESTART ran.
 pub fn until<T>(
@@ -26,7 +26,9 @@ pub fn until<T>(
         if last {
             return Err(Errno(libc::EAGAIN));
         }
-        match edges::nap(g, (call, cancellable), &mut naps, deadline) {
+        let wait = Wait { cancellable, raises: true, ..Wait::opaque(call) };
+        match edges::nap(g, &wait, &mut naps, deadline) {
+            _ if raise::is_due(g) => return Err(Errno::CANCELLED),
             Wake::Cancelled => return Err(Errno::CANCELLED),
             Wake::Interrupted => return Err(Errno(libc::EINTR)),
             Wake::TimedOut => last = true,

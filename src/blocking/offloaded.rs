@@ -10,7 +10,7 @@ use libc::{mode_t, sembuf, size_t, timespec};
 use crate::kernel::syscall::Word;
 use crate::kernel::{Errno, Result};
 use crate::runtime::offload::{self, Call};
-use crate::runtime::{Green, Wake, edges, hub};
+use crate::runtime::{Green, Wait, Wake, edges, hub};
 use crate::{data::Deadline, syscall};
 
 /// `attempt` says `busy` where `call` would wait.
@@ -39,8 +39,9 @@ unsafe fn try_then_wait(
         if let Some(answer) = unsafe { offload::call(g, call) } {
             return answer;
         }
-        match edges::nap(g, (call.name, call.cancellable), &mut naps, Deadline::NEVER) {
-            Wake::Cancelled if call.cancellable => return Err(Errno::CANCELLED),
+        let wait = Wait { cancellable: call.cancellable, raises: true, ..Wait::opaque(call.name) };
+        match edges::nap(g, &wait, &mut naps, Deadline::NEVER) {
+            Wake::Cancelled => return Err(Errno::CANCELLED),
             Wake::Interrupted => return Err(Errno(libc::EINTR)),
             Wake::Restart if !call.restarts => return Err(Errno(libc::EINTR)),
             _ => {}

@@ -9,7 +9,7 @@ use crate::data::Deadline;
 use crate::data::fdtable::flag;
 use crate::kernel::signal::bit;
 use crate::kernel::{Errno, Result};
-use crate::runtime::{Green, Wait, Wake, descriptors, edges, hub, preempt, signals};
+use crate::runtime::{Green, Wait, Wake, descriptors, edges, hub, preempt, raise, signals};
 use crate::syscall;
 
 use super::kind;
@@ -130,6 +130,7 @@ pub unsafe fn until_ready<I: Iterator<Item = i32> + Clone>(
         // SAFETY: the caller's promise.
         let wake = unsafe { masked(green, mask, || edges::park_many(green, numbers(), wait, deadline)) };
         match wake {
+            _ if raise::is_due(green) => break Err(Errno::CANCELLED),
             // Edges that are none of ours must not put the end off.
             Wake::Ready | Wake::Closed => last = deadline.passed(),
             Wake::TimedOut => last = true,

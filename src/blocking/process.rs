@@ -16,7 +16,7 @@ use crate::runtime::descriptors;
 use crate::runtime::edges::{self, Side};
 use crate::runtime::offload::{self, Call};
 use crate::runtime::poller;
-use crate::runtime::{Green, Wait, Wake};
+use crate::runtime::{Green, Wait, Wake, raise};
 use crate::syscall;
 
 /// `wait4`, and `wait`, `waitpid`, `wait3` with what they leave out.
@@ -115,10 +115,11 @@ fn wait<T>(
             }
             _ => match ask(g, child, options) {
                 Some(answer) => answer.map(|()| Wake::Ready)?,
-                None => edges::nap(g, ("wait", true), &mut naps, Deadline::NEVER),
+                None => edges::nap(g, &Wait::opaque("wait"), &mut naps, Deadline::NEVER),
             },
         };
         match wake {
+            _ if raise::is_due(g) => return Err(Errno::CANCELLED),
             Wake::Interrupted => return Err(Errno(libc::EINTR)),
             Wake::Cancelled => return Err(Errno::CANCELLED),
             Wake::Ready | Wake::TimedOut | Wake::Closed | Wake::Restart => {}
@@ -151,7 +152,7 @@ fn park_for(g: &Green, pid: pid_t, naps: &mut u32) -> Wake {
         let fd = poller::move_high(fd as c_int);
         edges::park_lent(g, fd, &ends(pid, fd))
     });
-    wake.unwrap_or_else(|_| edges::nap(g, ("wait", true), naps, Deadline::NEVER))
+    wake.unwrap_or_else(|_| edges::nap(g, &Wait::opaque("wait"), naps, Deadline::NEVER))
 }
 
 fn ends(pid: pid_t, fd: c_int) -> Wait {

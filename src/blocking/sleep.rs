@@ -7,7 +7,7 @@ use libc::{c_int, clockid_t, timespec};
 
 use crate::data::Deadline;
 use crate::kernel::{Errno, Result, clock};
-use crate::runtime::{Green, Wait, Wake, steps};
+use crate::runtime::{Green, Wait, Wake, raise, steps};
 use crate::syscall;
 
 const SECOND: u64 = 1_000_000_000;
@@ -95,7 +95,7 @@ fn until(g: &Green, clock: clockid_t, end: u64) -> core::result::Result<(), (Err
     let left = || end.saturating_sub(clock::read(clock).unwrap_or(u64::MAX));
     if left() == 0 && !g.is_cancelled() {
         g.yield_now();
-        return Ok(());
+        return if raise::is_due(g) { Err((Errno::CANCELLED, 0)) } else { Ok(()) };
     }
     loop {
         let deadline = match clock {

@@ -12,7 +12,7 @@ use core::sync::atomic::Ordering;
 
 use crate::kernel::{Errno, Result};
 use crate::runtime::green::{Affinity, Joiner};
-use crate::runtime::{Green, Wait, Wake, cancel, errand, hub, parking, spawn};
+use crate::runtime::{Green, Wait, Wake, cancel, errand, hub, parking, raise, spawn};
 use crate::syscall;
 
 use super::lock::{Patience, Until};
@@ -63,7 +63,7 @@ pub fn join_foreign(g: &Green, until: Until, attempt: impl Fn() -> c_int) -> Res
             code => return Err(Errno(code)),
         }
         let wait = Wait { interruptible: false, ..Wait::opaque("pthread_join") };
-        if g.park(&wait, until.deadline().min(patience.next())) == Wake::Cancelled {
+        if g.park(&wait, until.deadline().min(patience.next())) == Wake::Cancelled || raise::is_due(g) {
             return Err(Errno::CANCELLED);
         }
     }
@@ -105,6 +105,7 @@ fn wait(g: &Green, target: &Green, until: Until) -> Result<()> {
     g.expect(Wait { over, a, interruptible: false, ..Wait::opaque("pthread_join") });
     loop {
         match parking::park(g, target.ended.as_ptr() as usize, until.deadline(), false, || !ended(target)) {
+            Some(_) if raise::is_due(g) => return Err(Errno::CANCELLED),
             _ if ended(target) => return Ok(()),
             Some(Wake::Cancelled) => return Err(Errno::CANCELLED),
             Some(Wake::TimedOut) if until.passed() => return Err(Errno(libc::ETIMEDOUT)),

@@ -123,7 +123,7 @@ impl Turn {
             b: events as usize,
             interruptible: true,
             cancellable: self.cancellable,
-            raises: false,
+            raises: true,
         };
         if self.entry.generation.get() != self.generation {
             return Err(Errno(libc::EBADF));
@@ -145,7 +145,8 @@ impl Turn {
     /// A wait where the kernel gives no edge: sleeps a little.
     pub fn nap(&mut self) -> Result<()> {
         let deadline = self.time_out();
-        let wake = edges::nap(self.green, (self.call, self.cancellable), &mut self.naps, deadline);
+        let wait = Wait { cancellable: self.cancellable, raises: true, ..Wait::opaque(self.call) };
+        let wake = edges::nap(self.green, &wait, &mut self.naps, deadline);
         self.ended(wake, deadline)
     }
 

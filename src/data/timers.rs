@@ -84,6 +84,11 @@ impl Timers {
         self.heap.first().map_or(Deadline::NEVER, |_| self.at(0).deadline.get())
     }
 
+    /// Whether `timer` will fire. One that a fork child has from its parent does not.
+    pub fn hold(&self, timer: &Timer) -> bool {
+        self.heap.get(timer.place.get()).is_some_and(|known| core::ptr::eq(*known, timer))
+    }
+
     /// Sets `timer`, which must not be set. A deadline of `NEVER` sets nothing.
     pub fn set(&mut self, timer: &Timer, deadline: Deadline) {
         debug_assert!(!timer.is_set());
@@ -99,9 +104,9 @@ impl Timers {
 
     /// Takes `timer` out; nothing if it is not set.
     pub fn unset(&mut self, timer: &Timer) {
+        let held = self.hold(timer);
         let place = timer.place.replace(UNSET);
-        // The heap that it was in may be gone (a fork child).
-        if self.heap.get(place).is_none_or(|known| !core::ptr::eq(*known, timer)) {
+        if !held {
             return;
         }
         let last = self.heap.pop().expect("a set timer is in the heap");

@@ -146,16 +146,11 @@ pub fn leave_many(fds: impl Iterator<Item = i32>) {
 }
 
 /// Lets `green` sleep a little where the kernel gives no edge to wait for; `naps` counts them.
-pub fn nap(
-    green: &Green,
-    (call, cancellable): (&'static str, bool),
-    naps: &mut u32,
-    deadline: Deadline,
-) -> Wake {
+pub fn nap(green: &Green, wait: &Wait, naps: &mut u32, deadline: Deadline) -> Wake {
     let length = (NAP.0 << (*naps).min(8)).min(NAP.1);
     *naps += 1;
     let until = Deadline(crate::kernel::clock::now() + length);
-    match green.park(&Wait { cancellable, ..Wait::opaque(call) }, until.min(deadline)) {
+    match green.park(wait, until.min(deadline)) {
         Wake::TimedOut if until < deadline => Wake::Ready,
         wake => wake,
     }

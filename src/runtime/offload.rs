@@ -48,6 +48,13 @@ pub struct Call {
     pub arguments: [usize; 6],
 }
 
+impl Call {
+    /// Whether what is raised ends it. Not a close: nobody could tell whether the number is free. Nor a wait at a futex.
+    fn raises(&self) -> bool {
+        !matches!(self.number, libc::SYS_close | libc::SYS_futex_waitv)
+    }
+}
+
 #[repr(C)]
 struct Helper {
     /// Number and arguments.
@@ -154,7 +161,7 @@ impl Helper {
                 b: 0,
                 interruptible: ended.is_none(),
                 cancellable: call.cancellable && ended.is_none(),
-                raises: false,
+                raises: call.raises() && ended.is_none(),
             });
             let wake = parking::park(green, address, Deadline::NEVER, false, || !self.is_done());
             if matches!(wake, Some(Wake::Interrupted | Wake::Restart | Wake::Cancelled)) && ended.is_none() {

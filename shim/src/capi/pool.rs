@@ -3,13 +3,14 @@
 use core::ffi::{c_int, c_long, c_void};
 use core::ptr;
 
+use eventlet_core::blocking::face::counted::Counted;
 use eventlet_core::blocking::face::here;
 use eventlet_core::blocking::face::pile::{Iter, Next, Pile};
 use eventlet_core::blocking::face::pool::Pool;
 use eventlet_core::blocking::face::thread::Thread;
 use eventlet_core::kernel::Result;
 
-use super::{Function, INVALID, at, boxed, exports, handle, next, on_hub, unbox};
+use super::{Function, INVALID, at, delete, during, exports, handle, next, on_hub, shared};
 use crate::errno;
 
 unsafe fn spawn(pool: *mut Pool, function: Function, arg: *mut c_void) -> Result<&'static Thread> {
@@ -72,7 +73,7 @@ exports! {
     }
 
     fn eventlet_iter_next(iter: *mut Iter, result: *mut *mut c_void) -> c_int {
-        next(at(iter).and_then(Iter::next), result)
+        next(during(iter, Iter::next), result)
     }
 
     fn eventlet_iter_delete(iter: *mut Iter) {
@@ -82,11 +83,11 @@ exports! {
     }
 
     fn eventlet_pile_new(size: usize) -> *mut Pile {
-        boxed(|| Ok(Pile::new(Pool::make(size))))
+        shared(|| Ok(Pile::new(Pool::make(size))))
     }
 
     fn eventlet_pile_on(pool: *mut Pool) -> *mut Pile {
-        boxed(|| {
+        shared(|| {
             let pool = at(pool)?;
             pool.hold();
             Ok(Pile::new(pool))
@@ -94,14 +95,14 @@ exports! {
     }
 
     fn eventlet_pile_delete(pile: *mut Pile) {
-        unbox(pile, |_| {})
+        delete(pile, |_| {})
     }
 
     fn eventlet_pile_spawn(pile: *mut Pile, function: Function, arg: *mut c_void) -> c_int {
-        errno::from(at(pile).and_then(|pile| pile.spawn(function.ok_or(INVALID)?, arg)))
+        errno::from(during(pile, |pile| pile.spawn(function.ok_or(INVALID)?, arg)))
     }
 
     fn eventlet_pile_next(pile: *mut Pile, result: *mut *mut c_void) -> c_int {
-        next(at(pile).and_then(Pile::next), result)
+        next(during(pile, Pile::next), result)
     }
 }

@@ -4,32 +4,32 @@ use core::ffi::{c_int, c_long, c_void};
 
 use eventlet_core::blocking::face::queue::{Compare, Order, Queue};
 
-use super::{INVALID, at, boxed, exports, store, unbox};
+use super::{INVALID, at, delete, during, exports, shared, store};
 use crate::errno;
 
 exports! {
     fn eventlet_queue_new(maxsize: c_long) -> *mut Queue {
-        boxed(|| Ok(Queue::new(Order::Fifo, maxsize)))
+        shared(|| Ok(Queue::new(Order::Fifo, maxsize)))
     }
 
     fn eventlet_lifo_queue_new(maxsize: c_long) -> *mut Queue {
-        boxed(|| Ok(Queue::new(Order::Lifo, maxsize)))
+        shared(|| Ok(Queue::new(Order::Lifo, maxsize)))
     }
 
     fn eventlet_priority_queue_new(maxsize: c_long, compare: Option<Compare>) -> *mut Queue {
-        boxed(|| Ok(Queue::new(Order::Priority(compare.ok_or(INVALID)?), maxsize)))
+        shared(|| Ok(Queue::new(Order::Priority(compare.ok_or(INVALID)?), maxsize)))
     }
 
     fn eventlet_queue_delete(queue: *mut Queue) {
-        unbox(queue, Queue::close)
+        delete(queue, Queue::close)
     }
 
     fn eventlet_queue_put(queue: *mut Queue, item: *mut c_void, timeout: f64) -> c_int {
-        errno::from(at(queue).and_then(|queue| queue.put(item, timeout)))
+        errno::from(during(queue, |queue| queue.put(item, timeout)))
     }
 
     fn eventlet_queue_get(queue: *mut Queue, item: *mut *mut c_void, timeout: f64) -> c_int {
-        errno::from(at(queue).and_then(|queue| queue.get(timeout)).map(|got| store(item, got)))
+        errno::from(during(queue, |queue| queue.get(timeout)).map(|got| store(item, got)))
     }
 
     fn eventlet_queue_qsize(queue: *mut Queue) -> usize {
@@ -61,6 +61,6 @@ exports! {
     }
 
     fn eventlet_queue_join(queue: *mut Queue, timeout: f64) -> c_int {
-        errno::from(at(queue).and_then(|queue| queue.join(timeout)))
+        errno::from(during(queue, |queue| queue.join(timeout)))
     }
 }

@@ -6,16 +6,16 @@ use core::ptr;
 use eventlet_core::blocking::face::event::Event;
 use eventlet_core::blocking::face::semaphore::Semaphore;
 
-use super::{INVALID, at, boxed, ended, exports, unbox};
+use super::{INVALID, at, delete, during, ended, exports, shared};
 use crate::errno;
 
 exports! {
     fn eventlet_event_new() -> *mut Event {
-        boxed(|| Ok(Event::default()))
+        shared(|| Ok(Event::default()))
     }
 
     fn eventlet_event_delete(event: *mut Event) {
-        unbox(event, Event::close)
+        delete(event, Event::close)
     }
 
     fn eventlet_event_send(event: *mut Event, value: *mut c_void) -> c_int {
@@ -28,7 +28,7 @@ exports! {
     }
 
     fn eventlet_event_wait(event: *mut Event, value: *mut *mut c_void, timeout: f64) -> c_int {
-        match at(event).and_then(|event| event.wait(timeout)) {
+        match during(event, |event| event.wait(timeout)) {
             Ok(ending) => ended(ending, value, 0),
             Err(error) => errno::from(Err::<(), _>(error)),
         }
@@ -43,15 +43,15 @@ exports! {
     }
 
     fn eventlet_semaphore_new(value: c_long, bound: c_long) -> *mut Semaphore {
-        boxed(|| Semaphore::new(value, bound))
+        shared(|| Semaphore::new(value, bound))
     }
 
     fn eventlet_semaphore_delete(semaphore: *mut Semaphore) {
-        unbox(semaphore, Semaphore::close)
+        delete(semaphore, Semaphore::close)
     }
 
     fn eventlet_semaphore_acquire(semaphore: *mut Semaphore, timeout: f64) -> c_int {
-        errno::from(at(semaphore).and_then(|semaphore| semaphore.acquire(timeout)))
+        errno::from(during(semaphore, |semaphore| semaphore.acquire(timeout)))
     }
 
     fn eventlet_semaphore_release(semaphore: *mut Semaphore) -> c_int {

@@ -4,6 +4,7 @@ use core::ffi::{c_int, c_void};
 use core::ptr;
 use core::time::Duration;
 
+use eventlet_core::blocking::face::counted::Counted;
 use eventlet_core::blocking::face::thread::{self, Linked, Plan, Thread};
 use eventlet_core::blocking::face::{self, deadline};
 use eventlet_core::kernel::{Errno, Result};

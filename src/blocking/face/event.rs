@@ -6,6 +6,7 @@ use core::cell::Cell;
 
 use crate::kernel::{Errno, Result};
 
+use super::counted::{Counted, References};
 use super::line::Line;
 use super::thread::Ending;
 use super::{deadline, here};
@@ -15,6 +16,7 @@ use super::{deadline, here};
 pub struct Event {
     sent: Cell<Option<Ending>>,
     waiters: Line<Ending>,
+    references: References,
 }
 
 impl Event {
@@ -53,5 +55,11 @@ impl Event {
     /// Who waits gets ECANCELED.
     pub fn close(&self) {
         self.waiters.give_all(Err(Errno(libc::ECANCELED)));
+    }
+}
+
+impl Counted for Event {
+    fn references(&self) -> &References {
+        &self.references
     }
 }

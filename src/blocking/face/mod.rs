@@ -1,12 +1,12 @@
 //! Eventlet's face: what `eventlet.h` offers, in Rust types. All of it waits on the hub that the rows wait on.
 //!
-//! Objects are counted and shared by raw references: they live until their last reference is released, and whoever
-//! waits in one holds it by being its caller.
+//! Objects are [`counted`].
 //!
 //! Safety: on the hub's kernel thread alone, so `Cell`s do. A wait ends by a return, whatever was raised: only the edge
 //! unwinds, when no frame here has anything left to drop.
 
 pub mod address;
+pub mod counted;
 pub mod event;
 pub mod inspect;
 pub mod line;

@@ -1,7 +1,7 @@
 //! [`Pile`]: what many threads of a pool return, in the order in which they were spawned. [`Iter`]: the same over items
 //! that a green thread of its own draws.
 //!
-//! Safety: both are there until their owner deletes them; the thread that draws holds its `Iter` itself.
+//! Safety: the thread that draws holds its `Iter` itself; see [`super::counted`].
 
 use core::cell::{Cell, RefCell};
 use core::ffi::{c_int, c_void};
@@ -13,6 +13,7 @@ use crate::kernel::{Errno, Result};
 use crate::runtime::entry::Start;
 use crate::runtime::raise::{self, Outcome};
 
+use super::counted::{Counted, References};
 use super::here;
 use super::line::Line;
 use super::pool::Pool;
@@ -22,12 +23,13 @@ use super::thread::{Ending, Plan, Thread, spawn};
 pub struct Pile {
     pool: &'static Pool,
     threads: RefCell<VecDeque<&'static Thread>>,
+    references: References,
 }
 
 impl Pile {
     /// An empty one; it takes over one reference of `pool`.
     pub fn new(pool: &'static Pool) -> Pile {
-        Pile { pool, threads: RefCell::default() }
+        Pile { pool, threads: RefCell::default(), references: References::default() }
     }
 
     /// Starts one more, when the pool has a slot.
@@ -51,6 +53,12 @@ impl Pile {
                 Err(errno)
             }
         }
+    }
+}
+
+impl Counted for Pile {
+    fn references(&self) -> &References {
+        &self.references
     }
 }
 
@@ -78,7 +86,7 @@ pub struct Iter {
     over: Cell<Option<i32>>,
     drawer: Line<()>,
     readers: Line<()>,
-    references: Cell<usize>,
+    references: References,
     deleted: Cell<bool>,
 }
 
@@ -92,7 +100,7 @@ impl Iter {
     ) -> Result<&'static Iter> {
         here()?;
         pool.hold();
-        let iter: &Iter = Box::leak(Box::new(Iter {
+        let iter = Iter {
             pile: Pile::new(pool),
             start,
             next,
@@ -101,9 +109,10 @@ impl Iter {
             over: Cell::new(None),
             drawer: Line::new(),
             readers: Line::new(),
-            references: Cell::new(2),
+            references: References::new(2),
             deleted: Cell::new(false),
-        }));
+        }
+        .share();
         match spawn(Plan::new(draw, ptr::from_ref(iter).cast_mut().cast())) {
             Ok(thread) => thread.release(),
             Err(errno) => {
@@ -145,15 +154,6 @@ impl Iter {
         self.release();
     }
 
-    fn release(&self) {
-        let left = self.references.get() - 1;
-        self.references.set(left);
-        if left == 0 {
-            // SAFETY: made by `Box::leak`, and this was the last reference.
-            drop(unsafe { Box::from_raw(ptr::from_ref(self).cast_mut()) });
-        }
-    }
-
     /// Draws items until there are no more; what `next` raised.
     fn draw_all(&self) -> Result<i32> {
         let g = here()?;
@@ -175,6 +175,12 @@ impl Iter {
     }
 }
 
+impl Counted for Iter {
+    fn references(&self) -> &References {
+        &self.references
+    }
+}
+
 struct Draw {
     iter: *const Iter,
     item: *mut c_void,
@@ -193,7 +199,7 @@ extern "C" fn ask(draw: *mut c_void) -> *mut c_void {
 extern "C" fn draw(iter: *mut c_void) -> *mut c_void {
     // SAFETY: the reference that `make` left to it.
     let iter = unsafe { &*iter.cast::<Iter>() };
-    let code = iter.draw_all().unwrap_or(0);
+    let code = iter.draw_all().unwrap_or_else(|errno| if iter.deleted.get() { 0 } else { errno.0 });
     iter.over.set(Some(code));
     iter.readers.give_all(Ok(()));
     iter.release();

@@ -12,6 +12,7 @@ use crate::runtime::Green;
 use crate::runtime::entry::Start;
 use crate::runtime::raise::{self, Outcome};
 
+use super::counted::{Counted, References};
 use super::here;
 use super::line::Line;
 use super::thread::{self, Plan, Thread, spawn};
@@ -22,39 +23,26 @@ pub struct Pool {
     running: Cell<usize>,
     spawners: Line<()>,
     idle: Line<()>,
-    references: Cell<usize>,
+    references: References,
 }
 
 impl Pool {
     /// A pool with `size` slots and one reference.
     pub fn make(size: usize) -> &'static Pool {
-        Box::leak(Box::new(Pool {
+        Pool {
             size: Cell::new(size),
             running: Cell::new(0),
             spawners: Line::new(),
             idle: Line::new(),
-            references: Cell::new(1),
-        }))
-    }
-
-    /// One reference more.
-    pub fn hold(&self) {
-        self.references.set(self.references.get() + 1);
-    }
-
-    /// One reference less.
-    pub fn release(&self) {
-        let left = self.references.get() - 1;
-        self.references.set(left);
-        if left == 0 {
-            // SAFETY: made by `Box::leak`, and this was the last reference.
-            drop(unsafe { Box::from_raw(ptr::from_ref(self).cast_mut()) });
+            references: References::default(),
         }
+        .share()
     }
 
     /// The owner lets go: members go on, who waits for a slot gets ECANCELED.
     pub fn delete(&self) {
         self.spawners.give_all(Err(Errno(libc::ECANCELED)));
+        self.tell_if_idle();
         self.release();
     }
 
@@ -66,20 +54,15 @@ impl Pool {
         } else if thread::of(g).is_member(self) {
             return Ok(inline(g, start, arg));
         } else {
-            self.wait_for(|| {
-                self.spawners.wait(g, "eventlet_pool_spawn", (), Deadline::NEVER, |()| self.slot_free())
+            self.during(|pool| {
+                let back = |()| pool.slot_free();
+                pool.spawners
+                    .wait(g, "eventlet_pool_spawn", (), Deadline::NEVER, back)
+                    .inspect_err(|_| pool.tell_if_idle())
             })?;
         }
         self.hold();
         spawn(Plan { member: self, ..Plan::new(start, arg) }).inspect_err(|_| self.slot_back())
-    }
-
-    /// Waits in the pool, which stays there meanwhile.
-    fn wait_for(&self, wait: impl FnOnce() -> Result<()>) -> Result<()> {
-        self.hold();
-        let answer = wait();
-        self.release();
-        answer
     }
 
     /// A member has ended.
@@ -91,9 +74,18 @@ impl Pool {
     fn slot_free(&self) {
         self.running.set(self.running.get() - 1);
         self.admit();
-        if self.running.get() == 0 && self.spawners.is_empty() {
+        self.tell_if_idle();
+    }
+
+    /// Who waits for the end of all is told when there is nobody left.
+    fn tell_if_idle(&self) {
+        if self.is_idle() {
             self.idle.give_all(Ok(()));
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.running.get() == 0 && self.spawners.is_empty()
     }
 
     /// Gives free slots to who waits for one.
@@ -109,10 +101,10 @@ impl Pool {
         if thread::of(g).is_member(self) {
             return Err(Errno(libc::EDEADLK));
         }
-        if self.running.get() == 0 && self.spawners.is_empty() {
+        if self.is_idle() {
             return Ok(());
         }
-        self.wait_for(|| self.idle.wait(g, "eventlet_pool_waitall", (), Deadline::NEVER, |()| {}))
+        self.during(|pool| pool.idle.wait(g, "eventlet_pool_waitall", (), Deadline::NEVER, |()| {}))
     }
 
     /// Another size. Members beyond it go on.
@@ -141,6 +133,12 @@ impl Pool {
     /// How many wait for a slot.
     pub fn waiting(&self) -> usize {
         self.spawners.len()
+    }
+}
+
+impl Counted for Pool {
+    fn references(&self) -> &References {
+        &self.references
     }
 }
 

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 
 use crate::kernel::{Errno, Result};
 
+use super::counted::{Counted, References};
 use super::line::Line;
 use super::{deadline, here};
 
@@ -43,6 +44,7 @@ pub struct Queue {
     putters: Line<Item>,
     unfinished: Cell<usize>,
     joiners: Line<()>,
+    references: References,
 }
 
 impl Queue {
@@ -56,6 +58,7 @@ impl Queue {
             putters: Line::new(),
             unfinished: Cell::new(0),
             joiners: Line::new(),
+            references: References::default(),
         }
     }
 
@@ -202,5 +205,11 @@ impl Queue {
         self.getters.give_all(Err(Errno(libc::ECANCELED)));
         self.putters.give_all(Err(Errno(libc::ECANCELED)));
         self.joiners.give_all(Err(Errno(libc::ECANCELED)));
+    }
+}
+
+impl Counted for Queue {
+    fn references(&self) -> &References {
+        &self.references
     }
 }

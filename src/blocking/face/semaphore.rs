@@ -6,6 +6,7 @@ use core::cell::Cell;
 
 use crate::kernel::{Errno, Result};
 
+use super::counted::{Counted, References};
 use super::line::Line;
 use super::{deadline, here};
 
@@ -14,6 +15,7 @@ pub struct Semaphore {
     value: Cell<i64>,
     bound: i64,
     waiters: Line<()>,
+    references: References,
 }
 
 impl Semaphore {
@@ -22,7 +24,12 @@ impl Semaphore {
         if value < 0 || (bound >= 0 && value > bound) {
             return Err(Errno(libc::EINVAL));
         }
-        Ok(Semaphore { value: Cell::new(value), bound, waiters: Line::new() })
+        Ok(Semaphore {
+            value: Cell::new(value),
+            bound,
+            waiters: Line::new(),
+            references: References::default(),
+        })
     }
 
     /// Takes one. EAGAIN: none there, and `seconds` is 0. ETIMEDOUT.
@@ -62,5 +69,11 @@ impl Semaphore {
     /// Who waits gets ECANCELED.
     pub fn close(&self) {
         self.waiters.give_all(Err(Errno(libc::ECANCELED)));
+    }
+}
+
+impl Counted for Semaphore {
+    fn references(&self) -> &References {
+        &self.references
     }
 }

@@ -25,6 +25,7 @@ use crate::runtime::hub::unpark;
 use crate::runtime::raise::{self, Outcome};
 use crate::runtime::{Green, Wait, Wake, this};
 
+use super::counted::Counted;
 use super::here;
 use super::thread::{Plan, Thread, spawn};
 use crate::blocking::turn::{AGAIN, Turn};

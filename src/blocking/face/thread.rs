@@ -15,13 +15,14 @@ use core::ptr;
 use std::collections::VecDeque;
 
 use crate::data::Deadline;
-use crate::data::list::List;
+use crate::data::list::{List, Node};
 use crate::kernel::{Errno, Result};
 use crate::runtime::entry::Start;
 use crate::runtime::hub::unpark;
 use crate::runtime::raise::{self, Outcome};
 use crate::runtime::{Green, Wait, Wake, fork, identity, spawn, this};
 
+use super::counted::{Counted, References};
 use super::line::Line;
 use super::pool::Pool;
 use super::timeout::Timeout;
@@ -43,7 +44,7 @@ pub type Ending = (i32, *mut c_void);
 
 /// A green thread's handle.
 pub struct Thread {
-    references: Cell<usize>,
+    references: References,
     stage: Cell<Stage>,
     ending: Cell<Ending>,
     green: Cell<*const Green>,
@@ -51,10 +52,13 @@ pub struct Thread {
     arg: *mut c_void,
     /// When it is to begin.
     due: Deadline,
-    /// The thread whose end takes this one with it, if it has not begun by then.
-    spawner: Cell<*const Thread>,
+    /// Threads that its end takes along, if they have not begun by then; and the place among those of its spawner.
+    locals: List<Thread>,
+    local: Node<Thread>,
     waiters: Line<()>,
     links: RefCell<VecDeque<(Linked, *mut c_void)>>,
+    /// Whether they are being called: one that is added waits its turn.
+    linking: Cell<bool>,
     /// Timeouts that it has started.
     pub(super) timeouts: List<Timeout>,
     /// The pool that it has a slot of.
@@ -92,13 +96,12 @@ pub fn spawn(plan: Plan) -> Result<&'static Thread> {
     let g = here()?;
     let thread = Thread::make(&plan, Stage::New, 2);
     if plan.local {
-        let spawner = of(g);
-        spawner.hold();
-        thread.spawner.set(spawner);
+        of(g).locals.push_back(&thread.local, thread);
     }
     let made = plan_of(thread)
         .and_then(|plan| spawn::spawn(plan).unwrap_or(Err(Errno(libc::EAGAIN))))
         .inspect_err(|_| {
+            thread.local.unlink();
             thread.release();
             thread.release();
         })?;
@@ -155,34 +158,34 @@ extern "C" fn body(arg: *mut c_void) -> *mut c_void {
 
 impl Thread {
     fn make(plan: &Plan, stage: Stage, references: usize) -> &'static Thread {
-        Box::leak(Box::new(Thread {
-            references: Cell::new(references),
+        Thread {
+            references: References::new(references),
             stage: Cell::new(stage),
             ending: Cell::new((0, ptr::null_mut())),
             green: Cell::new(ptr::null()),
             start: plan.start,
             arg: plan.arg,
             due: plan.due,
-            spawner: Cell::new(ptr::null()),
+            locals: List::new(),
+            local: Node::new(),
             waiters: Line::new(),
             links: RefCell::new(VecDeque::new()),
+            linking: Cell::new(false),
             timeouts: List::new(),
             member: Cell::new(plan.member),
-        }))
+        }
+        .share()
     }
 
     fn run(&self, green: &Green) {
         while self.stage.get() == Stage::New && !self.due.passed() {
             green.park(&Wait { cancellable: false, ..Wait::opaque("eventlet_spawn_after") }, self.due);
         }
-        // SAFETY: NULL, or a reference that is ours.
-        if unsafe { self.spawner.get().as_ref() }.is_some_and(Thread::dead) {
-            self.end_new(raise::EXIT);
-        }
         if self.stage.get() != Stage::New {
             return;
         }
         self.stage.set(Stage::Begun);
+        self.local.unlink();
         // SAFETY: the program's function, on its own thread.
         let outcome = unsafe { raise::attempt(green, self.start, self.arg) };
         if fork::is_made_by(green) {
@@ -207,6 +210,7 @@ impl Thread {
     fn end(&self, code: i32, value: *mut c_void) {
         self.stage.set(Stage::Ended);
         self.ending.set((code, value));
+        self.local.unlink();
         Timeout::leave_all(self);
         // SAFETY: NULL, or the thread, which is there until its end is over.
         if let Some(green) = unsafe { self.green.get().as_ref() } {
@@ -218,28 +222,37 @@ impl Thread {
             pool.slot_back();
         }
         self.run_links();
+        while let Some(local) = self.locals.pop_front() {
+            // SAFETY: a linked thread has not begun, so it is there.
+            unsafe { (*local.owner()).end_new(raise::EXIT) };
+        }
     }
 
+    /// Calls the links, and those that they add.
     fn run_links(&self) {
         let Some(green) = this() else { return };
-        loop {
-            // In a statement of its own: the borrow ends before the call.
-            let link = self.links.borrow_mut().pop_front();
-            let Some(link) = link else { return };
-            let mut call = (link, ptr::from_ref(self).cast_mut());
-            extern "C" fn go(call: *mut c_void) -> *mut c_void {
-                // SAFETY: `call` below, which lives until this returns.
-                let ((function, arg), thread) =
-                    unsafe { *call.cast::<((Linked, *mut c_void), *mut Thread)>() };
-                function(thread, arg);
-                ptr::null_mut()
-            }
-            // SAFETY: the program's function and argument.
-            let outcome = unsafe { raise::attempt(green, go, (&raw mut call).cast()) };
+        self.linking.set(true);
+        while let Some(outcome) = self.call_link(green) {
             if let Outcome::Raised(raised) = outcome {
                 raise::report(green, raised.code);
             }
         }
+        self.linking.set(false);
+    }
+
+    /// Calls the oldest link; None: there is none.
+    fn call_link(&self, green: &Green) -> Option<Outcome> {
+        // In a statement of its own: the borrow ends before the call.
+        let link = self.links.borrow_mut().pop_front();
+        let mut call = (link?, ptr::from_ref(self).cast_mut());
+        extern "C" fn go(call: *mut c_void) -> *mut c_void {
+            // SAFETY: `call` below, which lives until this returns.
+            let ((function, arg), thread) = unsafe { *call.cast::<((Linked, *mut c_void), *mut Thread)>() };
+            function(thread, arg);
+            ptr::null_mut()
+        }
+        // SAFETY: the program's function and argument.
+        Some(unsafe { raise::attempt(green, go, (&raw mut call).cast()) })
     }
 
     /// Ends it if it has not begun. False: too late.
@@ -286,16 +299,32 @@ impl Thread {
         if ptr::eq(green, g) { Err(Errno::CANCELLED) } else { breathe(g) }
     }
 
-    /// `function` is called with `arg` at its end; now, if that was.
+    /// `function` is called with `arg` at its end; now, if that was: then what it raises goes on. While links are called, a new
+    /// one waits its turn.
     pub fn link(&self, function: Linked, arg: *mut c_void) -> Result<()> {
-        here()?;
-        // While links run, a new one waits its turn.
-        if self.dead() && self.links.borrow().is_empty() {
-            function(ptr::from_ref(self).cast_mut(), arg);
-        } else {
-            self.links.borrow_mut().push_back((function, arg));
+        let g = here()?;
+        self.links.borrow_mut().push_back((function, arg));
+        if !self.dead() || self.linking.replace(true) {
+            return Ok(());
         }
-        Ok(())
+        let left = self.during(|thread| {
+            while let Some(outcome) = thread.call_link(g) {
+                if !matches!(outcome, Outcome::Returned(_)) {
+                    thread.linking.set(false);
+                    return Some(outcome);
+                }
+            }
+            thread.linking.set(false);
+            None
+        });
+        match left {
+            None | Some(Outcome::Returned(_)) => Ok(()),
+            Some(Outcome::Raised(raised)) => {
+                raise::again(g, raised);
+                raise::unwind()
+            }
+            Some(Outcome::Exits) => raise::unwind(),
+        }
     }
 
     /// Takes a link back; whether it was there.
@@ -322,23 +351,10 @@ impl Thread {
         thread.ending.set((code, value));
         thread
     }
+}
 
-    /// One reference more.
-    pub fn hold(&self) {
-        self.references.set(self.references.get() + 1);
-    }
-
-    /// One reference less; the last takes it away.
-    pub fn release(&self) {
-        let left = self.references.get() - 1;
-        self.references.set(left);
-        if left == 0 {
-            // SAFETY: NULL, or a reference of ours.
-            if let Some(spawner) = unsafe { self.spawner.replace(ptr::null()).as_ref() } {
-                spawner.release();
-            }
-            // SAFETY: made by `Box::leak`, and this was the last reference.
-            drop(unsafe { Box::from_raw(ptr::from_ref(self).cast_mut()) });
-        }
+impl Counted for Thread {
+    fn references(&self) -> &References {
+        &self.references
     }
 }

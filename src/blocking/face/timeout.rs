@@ -56,7 +56,7 @@ impl Timeout {
 
     /// Whether it will still be raised.
     pub fn pending(&self) -> bool {
-        self.timer.is_set() || self.request.is_due()
+        hub().timers().hold(&self.timer) || self.request.is_due()
     }
 
     /// Whether it was raised.

@@ -5,14 +5,16 @@
 //! process-shared at 12, `out` at 16 counts those who left. A thread's place is the value of `in` after it came; it
 //! may go when `round` has reached its place. When `in` nears its end, those who came after the last full round below
 //! [`LIMIT`] wait until the last one to leave has set all words back to 0, and come again. The same reset tells
-//! `pthread_barrier_destroy` that all have left.
+//! `pthread_barrier_destroy` that all have left. A thread that is raised out of a round that is not complete takes itself out of
+//! `in`: places are counted, so who comes next has its place.
 //!
 //! Safety: as the C functions. A thread does not touch the barrier after it has counted itself out.
 
 use core::sync::atomic::{Ordering, fence};
 
 use crate::data::Deadline;
-use crate::runtime::{Green, Wait, parking};
+use crate::kernel::{Errno, Result};
+use crate::runtime::{Green, Wait, Wake, parking, raise};
 use crate::syscall;
 
 use super::{Patience, load, word};
@@ -26,8 +28,9 @@ const OUT: usize = 16;
 /// Where counting ends at the latest.
 const LIMIT: u32 = u32::MAX / 2;
 
-/// `pthread_barrier_wait`. True for one thread of each round.
-pub unsafe fn wait(g: &Green, barrier: usize) -> bool {
+/// `pthread_barrier_wait`. True for one thread of each round. What is raised takes the thread out of its round, unless that
+/// is complete: then it leaves as the others do first.
+pub unsafe fn wait(g: &Green, barrier: usize) -> Result<bool> {
     let count = load(barrier, COUNT);
     let last = LIMIT - LIMIT % count;
     let place = loop {
@@ -35,7 +38,7 @@ pub unsafe fn wait(g: &Green, barrier: usize) -> bool {
         if place <= last {
             break place;
         }
-        until(g, barrier, IN, |now| now <= last);
+        until(g, barrier, IN, |now| now <= last)?;
     };
     let mut round = load(barrier, ROUND);
     while round + count <= place {
@@ -48,8 +51,9 @@ pub unsafe fn wait(g: &Green, barrier: usize) -> bool {
             Err(now) => round = now,
         }
     }
-    if round < place {
-        until(g, barrier, ROUND, |now| now >= place);
+    let waited = if round < place { until(g, barrier, ROUND, |now| now >= place) } else { Ok(()) };
+    if waited.is_err() && step_back(barrier, place.next_multiple_of(count)) {
+        return Err(Errno::CANCELLED);
     }
     fence(Ordering::Acquire);
     if word(barrier, OUT).fetch_add(1, Ordering::Release) + 1 == last {
@@ -60,22 +64,33 @@ pub unsafe fn wait(g: &Green, barrier: usize) -> bool {
         word(barrier, IN).store(0, Ordering::Release);
         wake_all(barrier, IN, shared);
     }
-    place % count == 0
+    waited.map(|()| place % count == 0)
+}
+
+/// Takes one thread out of the round that is complete with `complete`. False: it is complete.
+fn step_back(barrier: usize, complete: u32) -> bool {
+    let one_less = |came| if came < complete { Some(came - 1) } else { None };
+    word(barrier, IN).fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_less).is_ok()
 }
 
 /// Parks until the word at `offset` satisfies `reached`.
-fn until(g: &Green, barrier: usize, offset: usize, reached: impl Fn(u32) -> bool) {
+fn until(g: &Green, barrier: usize, offset: usize, reached: impl Fn(u32) -> bool) -> Result<()> {
     g.expect(Wait {
         a: barrier,
         interruptible: false,
         cancellable: false,
+        raises: true,
         ..Wait::opaque("pthread_barrier_wait")
     });
     let mut patience = Patience::new();
     while !reached(load(barrier, offset)) {
         let deadline = if load(barrier, SHARED) != 0 { patience.next() } else { Deadline::NEVER };
-        parking::park(g, barrier + offset, deadline, false, || !reached(load(barrier, offset)));
+        let wake = parking::park(g, barrier + offset, deadline, false, || !reached(load(barrier, offset)));
+        if wake == Some(Wake::Cancelled) || raise::is_due(g) {
+            return Err(Errno::CANCELLED);
+        }
     }
+    Ok(())
 }
 
 /// A foreign thread comes from the real `pthread_barrier_wait`: it may have completed the round, or the reset.

@@ -197,7 +197,8 @@ pub unsafe fn sit_out(g: &Green, call: &Call) -> Result<usize> {
     };
     let mut naps = 0;
     while word.load(Ordering::SeqCst) == value as u32 {
-        match edges::nap(g, ("futex", false), &mut naps, until.deadline()) {
+        let wait = Wait { cancellable: false, ..Wait::opaque("futex") };
+        match edges::nap(g, &wait, &mut naps, until.deadline()) {
             Wake::Interrupted => return Err(Errno(libc::EINTR)),
             Wake::Restart if until.is_timed() => return Err(Errno(libc::EINTR)),
             Wake::TimedOut if until.passed() => return Err(Errno(libc::ETIMEDOUT)),

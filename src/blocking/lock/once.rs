@@ -13,9 +13,9 @@
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicI32, Ordering};
 
-use crate::kernel::Result;
 use crate::kernel::real::real;
-use crate::runtime::{Green, Wait, parking};
+use crate::kernel::{Errno, Result};
+use crate::runtime::{Green, Wait, Wake, parking, raise};
 
 use super::{Patience, load, result, word};
 
@@ -30,7 +30,7 @@ pub fn done(control: *mut c_int) -> bool {
 
 /// `pthread_once`.
 pub unsafe fn once(g: &Green, control: *mut c_int, initialiser: extern "C" fn()) -> Result<()> {
-    wait_for_others(g, control as usize);
+    wait_for_others(g, control as usize)?;
     // SAFETY: the C function's contract.
     let answer = unsafe { (real().pthread_once)(control, initialiser) };
     ended(control);
@@ -46,18 +46,23 @@ fn idle(address: usize, _: usize) -> bool {
     load(address, 0) & RUNNING == 0
 }
 
-fn wait_for_others(g: &Green, address: usize) {
+fn wait_for_others(g: &Green, address: usize) -> Result<()> {
     g.expect(Wait {
         over: idle,
         a: address,
         interruptible: false,
         cancellable: false,
+        raises: true,
         ..Wait::opaque("pthread_once")
     });
     let mut patience = Patience::new();
     while !idle(address, 0) && load(address, 0) == generation() {
-        parking::park(g, address, patience.next(), false, || !idle(address, 0));
+        let wake = parking::park(g, address, patience.next(), false, || !idle(address, 0));
+        if wake == Some(Wake::Cancelled) || raise::is_due(g) {
+            return Err(Errno::CANCELLED);
+        }
     }
+    Ok(())
 }
 
 static SEEN: AtomicI32 = AtomicI32::new(0);

@@ -14,7 +14,7 @@ use crate::kernel::signal::{self, bit};
 use crate::kernel::{Errno, Result};
 use crate::runtime::green::{Green, Wait, Wake};
 use crate::runtime::hub::{hand, hub};
-use crate::runtime::{descriptors, poller};
+use crate::runtime::{descriptors, poller, raise};
 use crate::syscall;
 
 use super::timers::{self, Owner};
@@ -47,6 +47,7 @@ pub fn wait(green: &Green, set: u64, deadline: Deadline) -> Result<(c_int, libc:
         let wake = green.park(&Wait { over, a: set as usize, ..Wait::opaque("sigwait") }, deadline);
         green.awaited.set(0);
         match wake {
+            _ if raise::is_due(green) => return Err(Errno::CANCELLED),
             Wake::Interrupted | Wake::Restart => return Err(Errno(libc::EINTR)),
             Wake::Cancelled => return Err(Errno::CANCELLED),
             Wake::Ready | Wake::TimedOut | Wake::Closed => {}

@@ -87,6 +87,34 @@ static void empty(void) {
     check(eventlet_wait(b, &code) == 0 && code == N(ECANCELED));
 }
 
+static void *waits_all(void *arg) {
+    check(eventlet_pool_waitall(pool) == 0);
+    note("idle");
+    return arg;
+}
+
+/* The last spawner that waits gives up, or the pool goes: then all is done. */
+static void given_up(void) {
+    for (int deletes = 0; deletes < 2; deletes++) {
+        pool = eventlet_pool_new(0);
+        eventlet_thread *spawner = eventlet_spawn(deletes ? spawns : gives_up, "never"), *waiter;
+        eventlet_sleep(0);
+        waiter = eventlet_spawn(waits_all, NULL);
+        eventlet_sleep(0);
+        check(eventlet_pool_waiting(pool) == 1 && !eventlet_dead(waiter));
+        if (deletes) eventlet_pool_delete(pool);
+        check(ended(waiter) == 0 && ended(spawner) == 0);
+        traced("idle");
+    }
+    /* A pool that is deleted while members run is there for who waits for them. */
+    pool = eventlet_pool_new(1);
+    eventlet_thread *member = eventlet_pool_spawn(pool, sleeps, N(2)), *waiter = eventlet_spawn(waits_all, NULL);
+    eventlet_sleep(0);
+    eventlet_pool_delete(pool);
+    check(ended(waiter) == 0 && ended(member) == 0);
+    traced("idle");
+}
+
 static int drawn, most, ahead;
 static int draws(void *last, void **item) {
     eventlet_sleep(0);
@@ -128,6 +156,58 @@ static void mapped(void) {
     fails(eventlet_iter_next(NULL, NULL), EINVAL);
 }
 
+static int endless(void *item, void **place) {
+    *place = item;
+    return 1;
+}
+static int raises_next(void *code, void **place) {
+    if (!drawn++) return *place = N(7), 1;
+    eventlet_raise((int)(intptr_t)code);
+}
+static void *nexts(void *iter) {
+    void *result = NULL;
+    check(eventlet_iter_next(iter, &result) == 1);
+    return result;
+}
+
+/* How an iteration ends that cannot go on. */
+static void mapped_no_more(void) {
+    eventlet_hub_exceptions(0);
+    pool = eventlet_pool_new(1);
+    eventlet_thread *member = eventlet_pool_spawn(pool, sleeps, N(2));
+    eventlet_iter *iter = eventlet_pool_imap(pool, same, endless, N(3));
+    eventlet_sleep(0.001);
+    eventlet_pool_delete(pool);
+    fails(eventlet_iter_next(iter, NULL), ECANCELED);
+    check(eventlet_iter_next(iter, NULL) == 0 && ended(member) == 0);
+    eventlet_iter_delete(iter);
+
+    pool = eventlet_pool_new(2);
+    drawn = 0;
+    iter = eventlet_pool_imap(pool, same, raises_next, N(EDOM));
+    void *result;
+    check(eventlet_iter_next(iter, &result) == 1 && result == N(7));
+    fails(eventlet_iter_next(iter, NULL), EDOM);
+    check(eventlet_iter_next(iter, NULL) == 0);
+    eventlet_iter_delete(iter);
+    /* Deleted while it is asked: the answer that is under way comes. */
+    ahead = drawn = 0;
+    iter = eventlet_pool_imap(pool, doubles, draws, N(1));
+    eventlet_thread *asks = eventlet_spawn(nexts, iter);
+    eventlet_sleep(0.001);
+    eventlet_iter_delete(iter);
+    check(eventlet_wait(asks, &result) == 0 && result == N(2));
+    eventlet_release(asks);
+    check(eventlet_pool_waitall(pool) == 0 && eventlet_pool_free(pool) == 2);
+}
+
+static void *spawns_on(void *pile) { return N(eventlet_pile_spawn(pile, noted, "on")); }
+static void *next_of(void *pile) {
+    void *result = NULL;
+    check(eventlet_pile_next(pile, &result) == 1);
+    return result;
+}
+
 static void piled(void) {
     eventlet_hub_exceptions(0);
     eventlet_pile *pile = eventlet_pile_new(3), *other;
@@ -157,11 +237,21 @@ static void piled(void) {
     eventlet_pile_delete(pile);
     eventlet_pool_delete(pool);
     eventlet_pile_delete(other);
+    /* Deleted while somebody waits in it. */
+    pile = eventlet_pile_new(1);
+    check(eventlet_pile_spawn(pile, sleeps, N(1)) == 0);
+    eventlet_thread *asks = eventlet_spawn(next_of, pile), *more = eventlet_spawn(spawns_on, pile);
+    eventlet_sleep(0);
+    eventlet_pile_delete(pile);
+    check(eventlet_wait(asks, &result) == 0 && result == N(1));
+    check(eventlet_wait(more, &result) == 0 && result == NULL);
+    eventlet_sleep(0);
+    traced("on");
     fails(eventlet_pile_spawn(NULL, same, NULL), EINVAL);
     null(eventlet_pile_on(NULL), EINVAL);
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(bounded), CASE(slots), CASE(empty), CASE(mapped), CASE(piled)};
+    struct test tests[] = {CASE(bounded), CASE(slots), CASE(empty), CASE(given_up), CASE(mapped), CASE(mapped_no_more), CASE(piled)};
     return RUN(argc, argv, tests);
 }

@@ -42,6 +42,43 @@ static void *local(void *arg) {
     return NULL;
 }
 
+static void *far(void *arg) {
+    *(eventlet_thread **)arg = eventlet_spawn_after_local(1000, noted, "local");
+    eventlet_sleep(arg ? 0.002 : 0);
+    return NULL;
+}
+static void *killed_far(void *arg) { return far(arg), sleeps(NULL); }
+static void *waits_event(void *event) { return N(eventlet_event_wait(event, NULL, -1)); }
+static eventlet_event *go;
+static void *begun(void *arg) {
+    eventlet_thread *child = eventlet_spawn_after_local(0, waits_event, go);
+    *(eventlet_thread **)arg = child;
+    eventlet_sleep(0);
+    return NULL;
+}
+
+static void said(eventlet_thread *thread, void *word) { check(eventlet_dead(thread)), note(word); }
+
+/* A spawner's end is that of its local threads, however it ends and however far they are; those that have begun go on. */
+static void local_ends(void) {
+    eventlet_thread *child;
+    void *(*const spawners[])(void *) = {far, killed_far};
+    for (int i = 0; i < 2; i++) {
+        eventlet_thread *spawner = eventlet_spawn(spawners[i], &child);
+        eventlet_sleep(0);
+        check(!eventlet_dead(child) && eventlet_link(child, said, "link") == 0);
+        if (i) check(eventlet_kill(spawner, 0) == 0);
+        check(ended(spawner) == (i ? EVENTLET_EXIT : 0) && eventlet_dead(child) && ended(child) == EVENTLET_EXIT);
+        traced("link");
+    }
+    go = eventlet_event_new();
+    check(ended(eventlet_spawn(begun, &child)) == 0 && !eventlet_dead(child));
+    check(eventlet_event_send(go, NULL) == 0 && ended(child) == 0);
+    child = eventlet_spawn_after_local(1000, noted, "never");
+    check(eventlet_cancel(child) == 1 && ended(child) == EVENTLET_EXIT);
+    traced("");
+}
+
 static void after(void) {
     eventlet_thread *late = eventlet_spawn_after(100, noted, "late"), *soon = eventlet_spawn_after(-1, noted, "soon"), *child;
     check(ended(soon) == 0 && !eventlet_dead(late));
@@ -51,6 +88,8 @@ static void after(void) {
     traced("after");
     check(ended(eventlet_spawn(local, &child)) == 0);
     check(ended(child) == EVENTLET_EXIT);
+    while (!trace[0]) eventlet_sleep(0.001);
+    eventlet_sleep(0.06);
     traced("global");
     check(ended(eventlet_spawn_after_local(0.001, noted, "mine")) == 0);
     traced("mine");
@@ -127,6 +166,51 @@ static void raising_link(eventlet_thread *thread, void *word) {
     (void)thread;
     note(word);
     eventlet_raise(EIO);
+}
+
+static void adds(eventlet_thread *thread, void *word) {
+    eventlet_link(thread, said, "added");
+    check(eventlet_unlink(thread, said, "not there") == 0);
+    note(word);
+}
+
+static void naps_in_link(eventlet_thread *thread, void *word) {
+    (void)thread;
+    note(word);
+    eventlet_sleep(0.002);
+    note(word);
+}
+
+/* One that a link adds is called last, also when it was the last itself, and when all is called late. */
+static void *raises_in_link(void *thread) {
+    eventlet_link(thread, raising_link, "raised");
+    note("never");
+    return NULL;
+}
+static void more_links(void) {
+    eventlet_thread *thread = eventlet_spawn(same, NULL);
+    eventlet_link(thread, adds, "adds");
+    check(eventlet_wait(thread, NULL) == 0);
+    eventlet_sleep(0);
+    traced("adds added");
+    eventlet_link(thread, adds, "late");
+    traced("late added");
+    eventlet_release(thread);
+    /* While a link waits, another one from elsewhere waits its turn. */
+    thread = eventlet_spawn(same, NULL);
+    eventlet_link(thread, naps_in_link, "nap");
+    check(eventlet_wait(thread, NULL) == 0);
+    eventlet_sleep(0);
+    eventlet_link(thread, said, "next");
+    traced("nap");
+    eventlet_sleep(0.01);
+    traced("nap next");
+    /* What is raised in one that is called at once is the caller's. */
+    eventlet_hub_exceptions(0);
+    check(eventlet_try(raises_in_link, thread, NULL) == EIO);
+    eventlet_link(thread, said, "after");
+    traced("raised after");
+    eventlet_release(thread);
 }
 
 static void links(void) {
@@ -271,6 +355,7 @@ static void forked(void) {
 
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(order), CASE(waiters), CASE(after), CASE(cancelled), CASE(killed), CASE(links), CASE(current),
+                           CASE(local_ends), CASE(more_links),
                            CASE(many), CASE(cooperative), CASE(forked), CASE(child_ends)};
     return RUN(argc, argv, tests);
 }

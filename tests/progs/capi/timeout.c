@@ -1,6 +1,10 @@
 /* Timeouts. */
 #include "capi.h"
 
+#include <sys/file.h>
+#include <sys/ipc.h>
+#include <sys/sem.h>
+
 static void *in_read(void *arg) {
     int ends[2];
     char byte;
@@ -41,6 +45,8 @@ static void raised(void) {
     }
 }
 
+static void removes(void *set) { must(semctl((int)(intptr_t)set, 0, IPC_RMID)); }
+
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static void unlocked(void *arg) {
     check(pthread_mutex_trylock(&mutex) == EBUSY);
@@ -57,9 +63,49 @@ static void *in_cond(void *arg) {
     return arg;
 }
 
+static void *in_no_sleep(void *arg) {
+    for (;;) usleep(0);
+    return arg;
+}
+
+static void *in_flock(void *arg) {
+    char name[] = "/tmp/eventlet-timeout-XXXXXX";
+    int one = must(mkstemp(name)), two = must(open(name, O_RDWR));
+    unlink(name);
+    must(flock(one, LOCK_EX));
+    flock(two, LOCK_EX);
+    note("never");
+    return arg;
+}
+
+static void *in_semop(void *arg) {
+    int set = must(semget(IPC_PRIVATE, 1, 0600));
+    pthread_cleanup_push(removes, N(set));
+    semop(set, &(struct sembuf){0, -1, 0}, 1);
+    pthread_cleanup_pop(1);
+    note("never");
+    return arg;
+}
+
+static void *in_barrier(void *arg) {
+    static pthread_barrier_t barrier;
+    zero(pthread_barrier_init(&barrier, NULL, 2));
+    pthread_barrier_wait(&barrier);
+    note("never");
+    return arg;
+}
+
+static void *in_join(void *arg) {
+    static pthread_t other;
+    if (!other) other = spawn(sleeps, NULL);
+    pthread_join(other, NULL);
+    note("never");
+    return arg;
+}
+
 /* Patched calls. */
 static void rows(void) {
-    void *(*waits[])(void *) = {in_read, in_sleep, in_cond};
+    void *(*waits[])(void *) = {in_read, in_sleep, in_cond, in_no_sleep, in_flock, in_semop, in_barrier, in_join};
     for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
         eventlet_timeout *timeout = eventlet_timeout_start(0.002, EVENTLET_USER);
         check(eventlet_try(waits[i], NULL, NULL) == EVENTLET_USER);
@@ -113,6 +159,81 @@ static void *raises_through(void *arg) {
     return NULL;
 }
 
+/* An inner one of its own and an outer one: the one that fires is the one raised, whatever code both have. */
+static eventlet_timeout *inner_one, *outer_one;
+static void *in_both(void *arg) { return sleeps(arg); }
+static void *outlives(void *arg) {
+    inner_one = eventlet_timeout_start(arg ? 0.002 : 100, EVENTLET_USER);
+    int code = eventlet_try(in_both, NULL, NULL);
+    note(eventlet_timeout_fired(inner_one) ? "inner" : "not inner");
+    check(eventlet_timeout_cancel(inner_one) == !arg);
+    if (!arg) eventlet_raise(code); /* it was the outer one's */
+    return N(code);
+}
+static void nested(void) {
+    void *result;
+    outer_one = eventlet_timeout_start(0.002, EVENTLET_USER);
+    check(eventlet_try(outlives, NULL, NULL) == EVENTLET_USER && eventlet_timeout_fired(outer_one));
+    check(eventlet_timeout_cancel(outer_one) == 0);
+    outer_one = eventlet_timeout_start(100, EVENTLET_USER);
+    check(eventlet_try(outlives, N(1), &result) == 0 && result == N(EVENTLET_USER));
+    check(eventlet_timeout_pending(outer_one) && eventlet_timeout_cancel(outer_one) == 1);
+    traced("not inner inner");
+    /* An outer one, which is no with_timeout's, goes through an inner with_timeout, also if both are due at once. */
+    outer_one = eventlet_timeout_start(0, 0);
+    check(eventlet_try(outer, NULL, NULL) == EVENTLET_TIMEOUT && eventlet_timeout_cancel(outer_one) == 0);
+    fails(eventlet_with_timeout(0, sleeps, NULL, NULL), ETIMEDOUT);
+    check(eventlet_with_timeout(0, same, N(4), &result) == 0 && result == N(4));
+    check(eventlet_with_timeout(-1, sleeps, N(1), &result) == 0 && result == N(1));
+    fails(eventlet_with_timeout(0.0 / 0.0, same, NULL, NULL), EINVAL);
+    traced("");
+}
+
+/* Due, not yet raised: a cancel is in time. */
+static void passes(int milliseconds) {
+    struct timespec end = from_now(CLOCK_MONOTONIC, milliseconds), now;
+    do clock_gettime(CLOCK_MONOTONIC, &now);
+    while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
+}
+static void *is_due(void *arg) {
+    eventlet_timeout *soon = eventlet_timeout_start(0.001, EDOM), *now = eventlet_timeout_start(0, EIO);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    passes(3);
+    eventlet_sleep(0.002); /* the hub has fired them; nothing is raised here */
+    check(eventlet_timeout_pending(soon) && !eventlet_timeout_fired(soon) && eventlet_timeout_pending(now));
+    check(eventlet_timeout_cancel(soon) == 1 && eventlet_timeout_cancel(now) == 1);
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+    eventlet_sleep(0.001);
+    return arg;
+}
+static void due(void) {
+    check(ended(eventlet_spawn(is_due, NULL)) == 0);
+    /* One that only passes is raised at the next wait, even if that need not wait long. */
+    eventlet_timeout *timeout = eventlet_timeout_start(0.001, EDOM);
+    passes(3);
+    check(eventlet_timeout_pending(timeout));
+    check(eventlet_try(yields, NULL, NULL) == EDOM && !eventlet_timeout_pending(timeout));
+    check(eventlet_timeout_cancel(timeout) == 0);
+}
+
+/* A fork child has none of them. */
+static void forked(void) {
+    eventlet_timeout *soon = eventlet_timeout_start(0.02, 0), *later = eventlet_timeout_start(1000, 0);
+    pid_t child = must(fork());
+    if (!child) {
+        check(eventlet_try(sleeps, N(20), NULL) == 0);
+        check(!eventlet_timeout_pending(soon) && !eventlet_timeout_fired(soon));
+        check(eventlet_timeout_cancel(soon) == 1 && eventlet_timeout_cancel(later) == 1);
+        soon = eventlet_timeout_start(0.001, 0);
+        check(eventlet_try(sleeps, NULL, NULL) == EVENTLET_TIMEOUT && eventlet_timeout_cancel(soon) == 0);
+        _exit(3);
+    }
+    check(eventlet_try(sleeps, NULL, NULL) == EVENTLET_TIMEOUT);
+    int status;
+    check(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 3);
+    check(eventlet_timeout_cancel(soon) == 0 && eventlet_timeout_cancel(later) == 1);
+}
+
 static void others(void) {
     check(eventlet_try(raises_through, N(EDOM), NULL) == EDOM);
     check(eventlet_try(raises_through, N(EVENTLET_TIMEOUT), NULL) == EVENTLET_TIMEOUT);
@@ -138,6 +259,6 @@ static void many(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(raised), CASE(rows), CASE(cancelled), CASE(with), CASE(others), CASE(taken_along), CASE(many)};
+    struct test tests[] = {CASE(raised), CASE(rows), CASE(cancelled), CASE(with), CASE(others), CASE(nested), CASE(due), CASE(forked), CASE(taken_along), CASE(many)};
     return RUN(argc, argv, tests);
 }
