@@ -72,6 +72,7 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("execs.c", "becomes_by_execve", &["execve"]),
     ("execs.c", "becomes_by_execveat", &["execveat"]),
     ("execs.c", "becomes_by_fexecve", &["fexecve"]),
+    ("execs.c", "by_shells", &["popen", "system"]),
     ("execs.c", "spawned", &["posix_spawn", "posix_spawnp"]),
     ("fortified.c", "jumps", &["__longjmp_chk"]),
     ("fortified.c", "waits", &["__read_chk", "__recv_chk", "__recvfrom_chk", "__poll_chk", "__ppoll_chk"]),

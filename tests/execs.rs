@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use common::{Program, eventlet};
 
-cases!("execs.c": heirs, failing, spawned, becomes_by_execve, becomes_by_fexecve, becomes_by_execveat);
+cases!("execs.c": heirs, failing, spawned, by_shells, becomes_by_execve, becomes_by_fexecve, becomes_by_execveat);
 
 /// The signal that waits for the thread waits for the program that it becomes.
 #[test]

@@ -71,6 +71,15 @@ rows! { Os;
         |g| fork::sharing(g, || real()(child, file, actions, attributes, arguments, environment))
     }
 
+    /// Its waits are those of libc's own calls.
+    #[also(__libc_system)]
+    fn system(command: *const c_char) -> c_int { |g| fork::starting(g, || real()(command)) }
+
+    #[also(_IO_popen)]
+    fn popen(command: *const c_char, mode: *const c_char) -> *mut libc::FILE {
+        |g| fork::starting(g, || real()(command, mode))
+    }
+
     /// The others of its kind end here as well, inside libc; but for those of posix_spawn's children.
     #[deep] #[stateful]
     fn execve(path: *const c_char, arguments: *const *const c_char, environment: *const *const c_char) -> c_int {

@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use eventlet_core::blocking::create;
 use eventlet_core::kernel::{fs, log, options, real, stats};
 use eventlet_core::runtime::entry::{self, Main};
-use eventlet_core::runtime::{hub, raise, spawn, this};
+use eventlet_core::runtime::{fork, hub, spawn};
 
 use crate::interpose::{next, rows};
 use crate::{capi, deep, foreign, preload, process, table};
@@ -89,24 +89,13 @@ unsafe extern "C" fn first_thread(argc: c_int, argv: *mut *mut c_char, env: *mut
     match unsafe { entry::run_main(main, argc, argv, env) } {
         Some(status) => status,
         None => {
-            raised();
+            fork::end_if_raised();
             let value = VALUE.load(Ordering::Relaxed);
             spawn::outlive_all(value);
             // SAFETY: libc's own frame is in force again; nothing here has a destructor.
             unsafe { rows::pthread_exit::real()(value) };
             unreachable!("pthread_exit does not return")
         }
-    }
-}
-
-/// Ends the process if main was left by a raise.
-fn raised() {
-    let Some(g) = this() else { return };
-    let code = raise::escaped(g);
-    if code != 0 {
-        raise::report(g, code);
-        // SAFETY: as main's return.
-        unsafe { libc::exit(1) }
     }
 }
 

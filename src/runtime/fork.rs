@@ -11,9 +11,10 @@
 //! Safety: [`child`] runs in the child before anything of the program's, on the only thread. What it drops is not
 //! touched: the other threads' slots keep what the parent's memory held.
 
+use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::kernel::{fs, stats};
 use crate::syscall;
@@ -32,6 +33,8 @@ pub const BYPASS: usize = offset_of!(Green, bypass);
 
 /// The TCB of the thread that forked, if it stands on a green thread's stack.
 static FIRST: AtomicUsize = AtomicUsize::new(0);
+/// Whether this is a child. A real thread may have made it, which libc ends, and with it the process, with status 0.
+static CHILD: AtomicBool = AtomicBool::new(false);
 
 /// Whether this is a vfork child, which has its own signal actions but not its own memory.
 pub fn in_vfork() -> bool {
@@ -62,15 +65,20 @@ pub fn exec<T>(green: &Green, call: impl FnOnce() -> T) -> T {
     signals::inherited(green, true, call)
 }
 
+/// Runs `call`, in which libc starts a program.
+pub fn starting<T>(green: &Green, call: impl FnOnce() -> T) -> T {
+    signals::inherited(green, false, call)
+}
+
 /// Before a vfork: the child inherits the mask.
 pub fn before_vfork(green: &Green) {
     descriptors::all_shared();
-    signals::expose_mask(green);
+    signals::expose(green);
 }
 
 /// In the parent, after it.
 pub fn after_vfork(green: &Green) {
-    signals::load_mask(green);
+    signals::hide(green);
 }
 
 /// What the parent does after a fork (pthread_atfork).
@@ -82,6 +90,7 @@ pub extern "C" fn parent() {
 
 /// What the child does first (pthread_atfork).
 pub extern "C" fn child() {
+    CHILD.store(true, Ordering::Relaxed);
     if !active() {
         return;
     }
@@ -139,14 +148,7 @@ pub(super) fn end_if_first(green: &Green) {
     if !is_made_by(green) {
         return;
     }
-    if let Some(first) = this() {
-        let code = raise::escaped(first);
-        if code != 0 {
-            raise::report(first, code);
-            // SAFETY: as below.
-            unsafe { libc::exit(1) }
-        }
-    }
+    end_if_raised();
     if active() {
         spawn::outlive_all(identity::result(green.tcb()));
     } else {
@@ -154,4 +156,32 @@ pub(super) fn end_if_first(green: &Green) {
     }
     // SAFETY: the end of the process, on its first thread.
     unsafe { libc::exit(0) }
+}
+
+/// Ends the process if its first thread was left by a raise, as main that is.
+pub fn end_if_raised() {
+    let Some(first) = this() else { return };
+    let code = raise::escaped(first);
+    if code != 0 {
+        raise::report(first, code);
+        // SAFETY: as main's return.
+        unsafe { libc::exit(1) }
+    }
+}
+
+unsafe extern "C" {
+    fn on_exit(function: extern "C" fn(c_int, *mut c_void), arg: *mut c_void) -> c_int;
+}
+
+/// A raise is about to unwind the calling thread. If libc ends the process by it, that is no success.
+pub(super) fn unwinds() {
+    extern "C" fn ends(status: c_int, _: *mut c_void) {
+        if status == 0 {
+            end_if_raised();
+        }
+    }
+    if CHILD.swap(false, Ordering::Relaxed) {
+        // SAFETY: this library is never unloaded. An exit in a handler goes on with the others, and with its own status.
+        unsafe { on_exit(ends, ptr::null_mut()) };
+    }
 }

@@ -26,7 +26,7 @@ use crate::kernel::log;
 use super::entry::{self, Start};
 use super::green::{Green, State, Wake, this};
 use super::hub::unpark_next;
-use super::identity;
+use super::{fork, identity};
 
 /// GreenletExit.
 pub const EXIT: i32 = 0x1_0000;
@@ -163,6 +163,7 @@ unsafe extern "C" {
 
 /// Unwinds the calling thread, foreign or not, to the nearest frame that catches. The thread has one.
 pub fn unwind() -> ! {
+    fork::unwinds();
     // `__pthread_unwind_buf_t`; what is registered here is left by the unwinding at once.
     let mut buffer = MaybeUninit::<[usize; 13]>::zeroed();
     // SAFETY: libc writes the buffer and unwinds to the one that was registered before.

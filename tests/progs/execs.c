@@ -77,12 +77,8 @@ static void by_spawn(void) {
     zero(posix_spawnp(&pid, self, NULL, NULL, words, environ));
     reaped(pid);
 }
-/* SIGSTKFLT is preempted with, and these do not hand on that it is blocked. */
 static void by_shell(void) {
     char line[512];
-    sigset_t set;
-    sigemptyset(&set), sigaddset(&set, SIGSTKFLT);
-    zero(pthread_sigmask(SIG_UNBLOCK, &set, NULL));
     printf("system %x\n", system(command));
     fflush(stdout);
     FILE *pipe = popen(command, "r");
@@ -158,6 +154,7 @@ static void heirs(void) {
     begin();
     must(dup2(1, 7)), must(dup2(1, 9)), must(fcntl(9, F_SETFD, FD_CLOEXEC));
     signal(SIGUSR2, SIG_IGN), signal(SIGHUP, SIG_IGN), signal(SIGTERM, handler), signal(SIGSEGV, SIG_IGN);
+    signal(SIGSTKFLT, SIG_IGN);
     join(spawn(masked, "heirs"));
     every_way("heirs");
     end();
@@ -168,6 +165,17 @@ static void *spawns(void *arg) {
     words[0] = self, words[2] = "heirs";
     by_spawn();
     return arg;
+}
+static void *by_shell_alone(void *arg) {
+    most();
+    snprintf(command, sizeof command, "%s child heirs", self);
+    by_shell();
+    return arg;
+}
+static void by_shells(void) {
+    begin();
+    join(spawn(by_shell_alone, NULL));
+    end();
 }
 static void spawned(void) {
     begin();
@@ -247,6 +255,6 @@ int main(int argc, char **argv) {
     if (argc > 2 && strcmp(argv[1], "child") == 0) return as_child(argv[2]), 6;
     struct test tests[] = {CASE(library), CASE(heirs), CASE(replaced), CASE(replaced_by_main), CASE(failing),
                            CASE(spawned), CASE(becomes_by_execve), CASE(becomes_by_fexecve), CASE(becomes_by_execveat),
-                           CASE(another)};
+                           CASE(another), CASE(by_shells)};
     return RUN(argc, argv, tests);
 }

@@ -11,7 +11,7 @@
 
 use core::ffi::c_int;
 use core::hint::spin_loop;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 use crate::kernel::signal::{self, Action};
 use crate::kernel::{Errno, Result};
@@ -125,13 +125,32 @@ pub(super) fn reset(sig: c_int) {
 /// Puts the wrapper before every handler that was installed while dormant.
 pub fn wrap_all() {
     for sig in 1..=signal::LAST {
-        let reserved = sig == preempt::SIGNAL || permit(sig).is_err();
         if let Ok(action) = signal::action(sig)
-            && !reserved
-            && (action.is_handler() || sig == libc::SIGSEGV)
+            && permit(sig).is_ok()
+            && (action.is_handler() || sig == libc::SIGSEGV || sig == preempt::SIGNAL)
         {
             let _ = set(sig, &action);
         }
+    }
+}
+
+/// Whether the kernel had the handler of preemption before [`ignore`].
+static PREEMPTED: AtomicBool = AtomicBool::new(false);
+
+/// What is started from here on ignores the reserved signal too, if the program does. Nobody is preempted meanwhile.
+pub(super) fn ignore() {
+    let wanted = wanted(preempt::SIGNAL);
+    if wanted.handler == libc::SIG_IGN {
+        // SAFETY: no handler.
+        let before = unsafe { signal::set_action(preempt::SIGNAL, &wanted) };
+        PREEMPTED.store(before.is_ok_and(|action| action.is_handler()), Ordering::Relaxed);
+    }
+}
+
+/// The end of that.
+pub(super) fn hear() {
+    if PREEMPTED.swap(false, Ordering::Relaxed) {
+        let _ = preempt::install_handler();
     }
 }
 
@@ -145,6 +164,8 @@ pub(super) fn unwrap_all() {
             let _ = unsafe { signal::set_action(sig, &as_wanted(action, wanted(sig))) };
         }
     }
+    // SAFETY: as above.
+    let _ = unsafe { signal::set_action(preempt::SIGNAL, &wanted(preempt::SIGNAL)) };
 }
 
 fn permit(sig: c_int) -> Result<()> {

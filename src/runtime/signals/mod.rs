@@ -184,7 +184,7 @@ pub fn set_mask_later(green: &Green, new: u64) -> u64 {
 /// Runs `call`, which starts a program or becomes one: that inherits the mask of `green`, the caller, and for an exec what
 /// waits for it.
 pub fn inherited<T>(green: &Green, exec: bool, call: impl FnOnce() -> T) -> T {
-    mask::expose(green);
+    expose(green);
     let mut given = 0;
     let blocked = |sig: c_int, target: *const Green| ptr::eq(target, green) && mask::blocks(green, sig);
     while exec && let Some((sig, info)) = queue::take(blocked) {
@@ -197,7 +197,7 @@ pub fn inherited<T>(green: &Green, exec: bool, call: impl FnOnce() -> T) -> T {
     {
         queue::put(sig, &info, green);
     }
-    mask::load(green);
+    hide(green);
     answer
 }
 
@@ -218,9 +218,16 @@ pub(super) fn load_mask(green: &Green) {
     mask::load(green);
 }
 
-/// The kernel knows the mask of `green`, which is on the processor, as the program does.
-pub(super) fn expose_mask(green: &Green) {
+/// The kernel knows what `green`, which is on the processor, blocks and ignores, as the program does.
+pub(super) fn expose(green: &Green) {
     mask::expose(green);
+    action::ignore();
+}
+
+/// The end of [`expose`].
+pub(super) fn hide(green: &Green) {
+    action::hear();
+    mask::load(green);
 }
 
 /// While the hub asks the poller, only what all threads block is blocked.
