@@ -15,6 +15,12 @@ mod thread_signals {
         paused, jumping, jump_mask, alternates, timers);
 }
 
+/// What a signal tells of a descriptor is for the thread that owns it.
+mod owners {
+    use super::common;
+    cases!("owners.c": handled, waited_for, changed);
+}
+
 mod old_signals {
     use super::common;
     cases!("old_signals.c": masks, pausing, pausing_by_mask, by_signal, by_sysv_signal, by_sigset);

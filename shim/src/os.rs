@@ -2,7 +2,7 @@
 
 use core::ffi::{c_int, c_uint, c_ulong, c_void};
 
-use eventlet_core::blocking::{io, life, offloaded};
+use eventlet_core::blocking::{io, life, offloaded, owner};
 use eventlet_core::runtime::{current, hub};
 use eventlet_core::syscall;
 use libc::iovec;
@@ -120,6 +120,7 @@ rows! { Os;
 
     #[unchecked = "variadic"] #[also(fcntl64, __fcntl)]
     fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
+        if hub::active() && let Some(answer) = owner::fcntl(fd, command, argument) { return errno::from(answer); }
         if current().is_some() && let Some(answer) = life::fcntl(fd, command, argument) {
             return errno::from(answer);
         }
@@ -133,6 +134,7 @@ rows! { Os;
 
     #[unchecked = "variadic"]
     fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> c_int {
+        if hub::active() && let Some(answer) = owner::ioctl(fd, request, argument) { return errno::from(answer); }
         if let Some(g) = green() && let Some(answer) = offloaded::ioctl(g, fd, request, argument) {
             return errno::from(answer);
         }

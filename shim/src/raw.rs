@@ -9,7 +9,7 @@ use core::ffi::{c_int, c_long, c_ulong, c_void};
 
 use eventlet_core::blocking::lock::futex;
 use eventlet_core::blocking::poll::timespec_deadline;
-use eventlet_core::blocking::{offloaded, process, sched, signal};
+use eventlet_core::blocking::{offloaded, owner, process, sched, signal};
 use eventlet_core::kernel::syscall::{check, raw6};
 use eventlet_core::kernel::{Errno, Result, signal::Action};
 use eventlet_core::runtime::{Green, credentials, current, fork, hub, this};
@@ -283,8 +283,14 @@ unsafe fn active(number: c_long, arguments: Arguments, waits: bool) -> c_long {
     let [fd, command, argument, ..] = arguments;
     // SAFETY: the C contract of the system call.
     unsafe {
-        if number == libc::SYS_fcntl && command as c_int != libc::F_GETOWN {
-            return crate::os::rows::fcntl::body(fd as _, command as _, argument) as c_long;
+        if number == libc::SYS_fcntl {
+            // A group as owner is a negative number, which libc knows from an error in its own way.
+            if command as c_int != libc::F_GETOWN {
+                return crate::os::rows::fcntl::body(fd as _, command as _, argument) as c_long;
+            }
+            if let Some(answer) = owner::fcntl(fd as c_int, libc::F_GETOWN, argument) {
+                return errno::from::<c_int, c_int>(answer).into();
+            }
         }
         if is_fork(number, arguments) {
             return errno::from(fork_by(number, arguments));

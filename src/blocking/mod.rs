@@ -12,6 +12,7 @@ pub mod life;
 pub mod lock;
 pub mod nowait;
 pub mod offloaded;
+pub mod owner;
 pub mod poll;
 pub mod process;
 pub mod sched;

@@ -320,7 +320,8 @@ fn no_other_name_leads_past_a_row() {
 /// The test bites: without the detours of a row, what goes through it is said to wait.
 #[test]
 fn without_a_detour_its_callers_wait() {
-    for (row, caller) in [("poll", "getaddrinfo"), ("wait4", "_IO_proc_close"), ("__lll_lock_wait_private", "fgets")]
+    for (row, caller) in
+        [("poll", "getaddrinfo"), ("wait4", "_IO_proc_close"), ("__lll_lock_wait_private", "fgets")]
     {
         let libc = Libc::read(&installed(), table().iter().filter(|other| other.name() != row));
         let said =

@@ -16,7 +16,9 @@
 //! | [`wrapper`] | what the kernel calls |
 //! | [`queue`] | signals that wait for their thread |
 //! | [`stack`] | alternate stacks |
+//! | [`owners`] | whose a signal is that the kernel sends to the hub's thread |
 //! | [`timers`] | timers of one thread |
+//! | [`files`] | descriptors that one thread hears of |
 //! | [`mask`] | each thread's mask and the kernel's |
 //! | [`wait`] | sigwait and its kin |
 //!
@@ -25,7 +27,9 @@
 //! Safety: but for [`send`] on the hub's kernel thread alone.
 
 pub mod action;
+pub mod files;
 pub(super) mod mask;
+pub mod owners;
 mod queue;
 pub mod stack;
 pub mod timers;
@@ -43,6 +47,8 @@ use crate::kernel::{Errno, Result};
 use super::green::{Green, State, Wake, this};
 use super::hub::{hand, hub, unpark};
 use super::{inbox, parking, preempt};
+
+use owners::Owner;
 
 pub use wait::wait;
 pub(super) use wait::{TOKEN, arrived};
@@ -127,6 +133,14 @@ fn eligible(sig: c_int) -> Option<&'static Green> {
         return Some(first);
     }
     find(|green| !mask::blocks(green, sig)).or_else(|| find(|green| green.awaited.get() & bit(sig) != 0))
+}
+
+/// Whose a signal with this information is, which the hub's kernel thread got. What the program is not to see of it goes.
+fn owner(sig: c_int, info: &mut libc::siginfo_t) -> Owner {
+    match timers::owner(info) {
+        Owner::Nobody => files::owner(sig, info),
+        known => known,
+    }
 }
 
 fn find(like: impl Fn(&Green) -> bool) -> Option<&'static Green> {
@@ -244,7 +258,8 @@ pub(super) fn join(green: &Green) {
 /// A thread has ended.
 pub(super) fn leave(green: &Green) {
     mask::leave(green);
-    timers::leave(green);
+    timers::TABLE.leave(green);
+    files::leave(green);
     if queue::any() {
         queue::drop_where(|target| ptr::eq(target, green));
         reroute();
@@ -255,7 +270,8 @@ pub(super) fn leave(green: &Green) {
 pub(super) fn forked() {
     queue::drop_where(|_| true);
     wait::forked();
-    timers::forked();
+    timers::TABLE.forked();
+    files::TABLE.forked();
     action::unwrap_all();
     if let Some(green) = this() {
         mask::expose(green);

@@ -17,8 +17,8 @@ use crate::runtime::hub::{hand, hub};
 use crate::runtime::{descriptors, poller, raise};
 use crate::syscall;
 
-use super::timers::{self, Owner};
-use super::{queue, threads};
+use super::owners::Owner;
+use super::{owner, queue, threads};
 
 /// What the poller knows the signalfd by.
 pub(in crate::runtime) const TOKEN: u64 = u64::MAX - 1;
@@ -60,8 +60,8 @@ fn take(green: &Green, set: u64) -> Option<(c_int, libc::siginfo_t)> {
         queue::take(|sig, target| set & bit(sig) != 0 && (target.is_null() || ptr::eq(target, green)));
     waiting.or_else(|| {
         loop {
-            let (sig, info) = signal::take(set)?;
-            match timers::owner(&info) {
+            let (sig, mut info) = signal::take(set)?;
+            match owner(sig, &mut info) {
                 Owner::Thread(other) if !ptr::eq(other, green) => {
                     queue::put(sig, &info, other);
                     super::reroute();

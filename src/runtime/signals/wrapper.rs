@@ -20,7 +20,7 @@ use crate::runtime::hub::hub;
 use crate::runtime::{inbox, overflow, preempt};
 use crate::syscall;
 
-use super::timers::{self, Owner};
+use super::owners::Owner;
 use super::{action, mask, queue, stack};
 
 /// The signal that [`resend`] is sending: it has found its thread.
@@ -39,7 +39,7 @@ const FRAMES: usize = 16;
 
 pub(super) extern "C" fn wrapper(sig: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel's own structs, on this stack.
-    let (info, context) = unsafe { (&*info, &mut *context.cast::<ucontext_t>()) };
+    let (info, context) = unsafe { (&mut *info, &mut *context.cast::<ucontext_t>()) };
     match this() {
         // A foreign thread, which the kernel chose.
         None => act(sig, info, context, &action::wanted(sig), None),
@@ -76,8 +76,8 @@ enum Whose {
 }
 
 /// For whom a signal is that the kernel gave to the hub's kernel thread, on the `%fs` of `green`.
-fn whose(green: &Green, sig: c_int, info: &siginfo_t, context: &ucontext_t) -> Whose {
-    let owner = timers::owner(info);
+fn whose(green: &Green, sig: c_int, info: &mut siginfo_t, context: &ucontext_t) -> Whose {
+    let owner = super::owner(sig, info);
     match owner {
         Owner::Gone => return Whose::Nobody,
         // One of its kind that is being sent again may be overtaken by it.
@@ -123,7 +123,7 @@ fn in_midst(green: &Green, context: &ucontext_t) -> bool {
 }
 
 /// The instruction's own fault, and no signal that somebody sent.
-fn is_fault(sig: c_int, info: &siginfo_t) -> bool {
+pub(super) fn is_fault(sig: c_int, info: &siginfo_t) -> bool {
     let kinds = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
     info.si_code > 0 && kinds.contains(&sig)
 }
