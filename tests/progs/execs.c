@@ -167,13 +167,14 @@ static void *spawns(void *arg) {
     return arg;
 }
 static void *by_shell_alone(void *arg) {
-    most();
     snprintf(command, sizeof command, "%s child heirs", self);
     by_shell();
     return arg;
 }
+/* A shell blocks nothing, but what is ignored stays so. */
 static void by_shells(void) {
     begin();
+    signal(SIGSTKFLT, SIG_IGN), signal(SIGUSR2, SIG_IGN);
     join(spawn(by_shell_alone, NULL));
     end();
 }

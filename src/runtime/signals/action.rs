@@ -151,6 +151,9 @@ pub(super) fn ignore() {
 pub(super) fn hear() {
     if PREEMPTED.swap(false, Ordering::Relaxed) {
         let _ = preempt::install_handler();
+    } else if wanted(preempt::SIGNAL).handler == libc::SIG_IGN {
+        // SAFETY: no handler.
+        let _ = unsafe { signal::set_action(preempt::SIGNAL, &Action::default()) };
     }
 }
 
