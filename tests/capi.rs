@@ -62,9 +62,9 @@ macro_rules! cases {
 cases!(raise, "raise.c": caught, in_threads, pthread_exits, not_now);
 cases!(timeout, "timeout.c": raised, cancelled, with, others, nested, due, taken_along, forked, many);
 cases!(sync, "sync.c": events, semaphores);
-cases!(queue, "queue.c": orders, bounded, fair, not_lost, channel, joined, deleted);
-cases!(pool, "pool.c": bounded, slots, empty, given_up, mapped, mapped_no_more, piled);
-cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, local_ends, more_links, many, cooperative,
+cases!(queue, "queue.c": orders, bounded, fair, not_lost, channel, joined, resized, deleted);
+cases!(pool, "pool.c": bounded, slots, empty, given_up, mapped, mapped_on_slots, mapped_no_more, piled);
+cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, local_ends, more_links, first, many, cooperative,
     forked, child_ends);
 cases!(woken, "woken.c": queues, priorities, others, deleted, due);
 cases!(net, "net.c": inet, local, reuse, errors, everywhere, numbers);
@@ -73,8 +73,16 @@ cases!(inspect, "inspect.c": dump, hogs);
 cases!(serve, "serve.c": many, limited, ends, timeouts, errors, full, anywhere);
 
 #[test]
+fn as_many_real_threads_as_are_allowed() {
+    for (case, size) in [("limited", "2"), ("in_place", "0")] {
+        let outcome = run_with("tpool.c", case, &[("EVENTLET_THREADPOOL_SIZE", size)]);
+        assert!(outcome.status.success() && outcome.stderr.is_empty(), "{outcome}");
+    }
+}
+
+#[test]
 fn locks_are_waits_too() {
-    for case in ["killed", "timed", "respects", "woken"] {
+    for case in ["killed", "timed", "respects", "streams", "woken"] {
         good("blocked.c", case, Form::Patched);
         good("blocked.c", case, Form::Preloaded);
     }
@@ -116,6 +124,22 @@ fn groups_alone_and_together() {
 cases!(cpp, "unwind.cpp": unwound);
 
 #[test]
+fn what_cpp_does_not_let_through_ends_the_program() {
+    for (case, said) in [
+        ("no_except", "terminate"),
+        ("swallowed", "FATAL"),
+        ("thrown", "terminate"),
+        ("thrown_late", "terminate"),
+    ] {
+        for form in FORMS {
+            let outcome = run("unwind.cpp", case, form);
+            assert_eq!(outcome.status.signal(), Some(libc::SIGABRT), "{case} {form:?}\n{outcome}");
+            assert!(outcome.errors().contains(said), "{case} {form:?}\n{outcome}");
+        }
+    }
+}
+
+#[test]
 fn uncaught_codes_are_reported_but_exit_is_not() {
     for form in FORMS {
         let outcome = run("raise.c", "reported", form);
@@ -140,9 +164,11 @@ fn uncaught_in_main_is_status_1() {
 #[test]
 fn real_threads_are_told_so() {
     good("raise.c", "on_foreign", Form::Linked);
-    let outcome = run("raise.c", "abort_on_foreign", Form::Linked);
-    assert_eq!(outcome.status.signal(), Some(libc::SIGABRT), "{outcome}");
-    assert_eq!(outcome.errors().lines().count(), 1, "{outcome}");
+    for case in ["abort_on_foreign", "stop_on_foreign"] {
+        let outcome = run("raise.c", case, Form::Linked);
+        assert_eq!(outcome.status.signal(), Some(libc::SIGABRT), "{outcome}");
+        assert_eq!(outcome.errors().lines().count(), 1, "{outcome}");
+    }
 }
 
 #[test]

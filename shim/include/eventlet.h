@@ -37,7 +37,8 @@ extern "C" {
  *
  * An exception is a positive int: an errno value, one of the three below, or a number of your own from EVENTLET_USER up.
  * It unwinds the green thread as pthread_exit does: cleanup handlers and C++ destructors run, and a C++ `catch (...)`
- * must rethrow. A `noexcept` function in its way is std::terminate.
+ * must rethrow. A `noexcept` function in its way is std::terminate, and so is a `catch (...)` of a function that was called from a
+ * handler of another exception: libstdc++ cannot stack them.
  *
  * One that nobody catches ends its thread. It is what eventlet_wait reports, and one line on stderr unless it is
  * EVENTLET_EXIT. In the first thread it ends the process with exit status 1; pthread_join of a pthread gives

@@ -460,6 +460,16 @@ impl Green {
         hub.leave(self);
         signals::deliver(self);
     }
+
+    /// The same, and those as well whose descriptors or deadlines the hub finds ready then.
+    pub fn yield_last(&self) {
+        let hub = hub();
+        hub.want_poll();
+        self.state.set(State::Runnable);
+        hub.last.push_back(self);
+        hub.leave(self);
+        signals::deliver(self);
+    }
 }
 
 /// The green thread of this TLS block, bypass or not; None on a foreign thread and while dormant.

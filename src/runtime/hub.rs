@@ -49,6 +49,8 @@ pub struct Hub {
     pub first: Green,
     running: Cell<*const Green>,
     pub(super) queue: RunQueue,
+    /// Those who are runnable, but let go first whom the poller finds.
+    pub(super) last: RunQueue,
     switches: Cell<u32>,
     rounds: Cell<u32>,
     polled_at: Cell<u64>,
@@ -75,6 +77,7 @@ static HUB: Hub = Hub {
     first: Green::first(),
     running: Cell::new(ptr::null()),
     queue: RunQueue::new(),
+    last: RunQueue::new(),
     switches: Cell::new(0),
     rounds: Cell::new(0),
     polled_at: Cell::new(0),
@@ -149,6 +152,7 @@ impl Hub {
             poller.abandon();
         }
         self.queue.forget();
+        self.last.forget();
         self.running.set(ptr::null());
         self.live.set(0);
         self.timers().forget();
@@ -403,7 +407,7 @@ impl Hub {
         descriptors::sweep();
         errand::take();
         signals::route();
-        let idle = self.queue.is_empty();
+        let idle = self.queue.is_empty() && self.last.is_empty();
         self.rounds.set(self.rounds.get().wrapping_add(1));
         let recent = || {
             !self.rounds.get().is_multiple_of(ROUNDS_PER_LOOK)
@@ -419,13 +423,14 @@ impl Hub {
         self.switches.set(0);
         self.poll_due.set(false);
         let deadline = match self.timers().next() {
-            _ if !self.queue.is_empty() => Deadline(0),
+            _ if !self.queue.is_empty() || !self.last.is_empty() => Deadline(0),
             // What would wake them may be among the events that are still in the kernel.
             next if self.poller().was_full() => next,
             next => detect::look(next),
         };
         self.poll(deadline);
         self.fire_timers();
+        self.queue.append(&self.last);
         self.polled_at.set(clock::cycles());
     }
 

@@ -66,6 +66,19 @@ impl RunQueue {
         self.len.set(self.len.get() + 1);
     }
 
+    /// Takes over all of `other`, to the back.
+    pub(super) fn append(&self, other: &RunQueue) {
+        // SAFETY: NULL or a thread in the queue.
+        match unsafe { self.tail.get().as_ref() } {
+            _ if other.is_empty() => return,
+            Some(tail) => tail.queued.set(other.head.get()),
+            None => self.head.set(other.head.get()),
+        }
+        self.tail.set(other.tail.get());
+        self.len.set(self.len.get() + other.len.get());
+        other.forget();
+    }
+
     /// A round begins: who is here now.
     pub(super) fn begin_round(&self) {
         self.left.set(self.len.get());

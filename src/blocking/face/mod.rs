@@ -24,7 +24,7 @@ pub mod tpool;
 use crate::data::Deadline;
 use crate::kernel::real::installed;
 use crate::kernel::{Errno, Result, clock};
-use crate::runtime::{Green, current, hub, raise, spawn};
+use crate::runtime::{Green, current, raise, spawn};
 
 /// The calling green thread, made one if it is the process's first. EPERM: a foreign thread, a signal handler, or a libc
 /// that the library does not understand.
@@ -52,8 +52,7 @@ pub fn deadline(seconds: f64) -> Result<Deadline> {
 
 /// Lets every other runnable thread and input go first.
 pub fn breathe(g: &Green) -> Result<()> {
-    hub().want_poll();
-    g.yield_now();
+    g.yield_last();
     if raise::is_due(g) { Err(Errno::CANCELLED) } else { Ok(()) }
 }
 

@@ -99,6 +99,33 @@ static void respects(void) {
     traced("locked");
 }
 
+/* Nor in a lock that is libc's own: a stream's. */
+static void *prints(void *arg) {
+    fputs("never seen", arg);
+    note("printed");
+    eventlet_sleep(0);
+    note("never");
+    return NULL;
+}
+static void *holds_stream(void *stream) {
+    flockfile(stream);
+    eventlet_sleep(0.005);
+    note("unlocks");
+    funlockfile(stream);
+    return NULL;
+}
+static void streams(void) {
+    eventlet_hub_exceptions(0);
+    char text[64];
+    FILE *stream = fmemopen(text, sizeof text, "w");
+    eventlet_thread *owner = eventlet_spawn(holds_stream, stream), *victim = eventlet_spawn(prints, stream);
+    eventlet_sleep(0);
+    check(eventlet_kill(victim, EVENTLET_USER) == 0 && !eventlet_dead(victim));
+    check(ended(victim) == EVENTLET_USER && ended(owner) == 0);
+    traced("unlocks printed");
+    fclose(stream);
+}
+
 /* Woken, but killed before its turn: what it was woken for goes to the next. */
 static void *receives(void *arg) {
     char c;
@@ -151,6 +178,6 @@ static void woken(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(killed), CASE(timed), CASE(respects), CASE(woken)};
+    struct test tests[] = {CASE(killed), CASE(timed), CASE(respects), CASE(streams), CASE(woken)};
     return RUN(argc, argv, tests);
 }

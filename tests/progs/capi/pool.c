@@ -170,6 +170,39 @@ static void *nexts(void *iter) {
     return result;
 }
 
+/* It runs on the pool's own slots: never more members than those, and others wait for them as well. */
+static int at_once, peak;
+static void *counted(void *item) {
+    if (++at_once > peak) peak = at_once;
+    check(eventlet_pool_running(pool) <= 2);
+    eventlet_sleep(0.001);
+    at_once--;
+    return item;
+}
+static int ten(void *ctx, void **item) {
+    (void)ctx;
+    return drawn < 10 ? *item = N(++drawn), 1 : 0;
+}
+static void mapped_on_slots(void) {
+    pool = eventlet_pool_new(2);
+    drawn = 0;
+    eventlet_iter *iter = eventlet_pool_imap(pool, counted, ten, NULL);
+    eventlet_sleep(0.002);
+    check(drawn <= 3 && eventlet_pool_waitall(pool) == 0); /* nothing goes on before the results are asked for */
+    for (int i = 0; i < 3; i++) check(eventlet_pool_spawn_n(pool, counted, NULL) == 0);
+    void *result;
+    for (intptr_t i = 1; i <= 10; i++) check(eventlet_iter_next(iter, &result) == 1 && result == N(i));
+    check(eventlet_iter_next(iter, &result) == 0 && eventlet_pool_waitall(pool) == 0 && peak == 2);
+    eventlet_iter_delete(iter);
+    /* A size of 0 draws one and waits. */
+    pool = eventlet_pool_new(0);
+    drawn = 8;
+    iter = eventlet_pool_imap(pool, same, ten, NULL);
+    eventlet_sleep(0);
+    check(drawn <= 9 && eventlet_pool_waiting(pool) == 1 && eventlet_pool_resize(pool, 1) == 0);
+    check(eventlet_iter_next(iter, NULL) == 1 && eventlet_iter_next(iter, NULL) == 1 && eventlet_iter_next(iter, NULL) == 0);
+}
+
 /* How an iteration ends that cannot go on. */
 static void mapped_no_more(void) {
     eventlet_hub_exceptions(0);
@@ -252,6 +285,6 @@ static void piled(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(bounded), CASE(slots), CASE(empty), CASE(given_up), CASE(mapped), CASE(mapped_no_more), CASE(piled)};
+    struct test tests[] = {CASE(bounded), CASE(slots), CASE(empty), CASE(given_up), CASE(mapped), CASE(mapped_on_slots), CASE(mapped_no_more), CASE(piled)};
     return RUN(argc, argv, tests);
 }

@@ -158,6 +158,31 @@ static void joined(void) {
     check(eventlet_queue_join(queue, -1) == 0 && eventlet_queue_empty(queue));
 }
 
+static void *joins(void *arg) { return eventlet_queue_join(queue, -1) ? N(-errno) : arg; }
+
+/* Growing to no bound lets all in; shrinking to a channel keeps what is there. */
+static void resized(void) {
+    void *item;
+    queue = eventlet_queue_new(0);
+    eventlet_thread *all[3];
+    for (int i = 0; i < 3; i++) all[i] = eventlet_spawn(puts_one, (char *[]){"a", "b", "c"}[i]);
+    eventlet_sleep(0);
+    check(eventlet_queue_putting(queue) == 3 && eventlet_queue_qsize(queue) == 0 && eventlet_queue_resize(queue, 1) == 0);
+    check(eventlet_queue_putting(queue) == 2 && eventlet_queue_qsize(queue) == 1 && eventlet_queue_resize(queue, -1) == 0);
+    check(eventlet_queue_putting(queue) == 0 && eventlet_queue_qsize(queue) == 3 && !eventlet_queue_full(queue));
+    for (int i = 0; i < 3; i++) check(ended(all[i]) == 0);
+    traced("put put put");
+    check(eventlet_queue_resize(queue, 0) == 0 && eventlet_queue_full(queue) && !eventlet_queue_empty(queue));
+    fails(eventlet_queue_put(queue, "d", 0), EAGAIN);
+    get_all();
+    traced("a b c");
+    check(eventlet_queue_empty(queue));
+    fails(eventlet_queue_get(queue, &item, 0), EAGAIN);
+    fails(eventlet_queue_join(queue, 0), EAGAIN);
+    for (int i = 0; i < 3; i++) check(eventlet_queue_task_done(queue) == 0);
+    check(eventlet_queue_join(queue, 0) == 0);
+}
+
 static void deleted(void) {
     void *result;
     queue = eventlet_queue_new(-1);
@@ -165,11 +190,18 @@ static void deleted(void) {
     eventlet_sleep(0);
     eventlet_queue_delete(queue);
     check(eventlet_wait(getter, &result) == 0 && result == N(-ECANCELED));
+    queue = eventlet_queue_new(1);
+    put_items(1, "x");
+    eventlet_thread *putter = eventlet_spawn(puts_one, "y"), *joiner = eventlet_spawn(joins, NULL);
+    eventlet_sleep(0);
+    eventlet_queue_delete(queue);
+    check(eventlet_wait(putter, &result) == 0 && result == N(-ECANCELED));
+    check(eventlet_wait(joiner, &result) == 0 && result == N(-ECANCELED));
     eventlet_queue_delete(NULL);
     check(eventlet_queue_qsize(NULL) == 0 && eventlet_queue_full(NULL) == 0);
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(orders), CASE(bounded), CASE(fair), CASE(not_lost), CASE(channel), CASE(joined), CASE(deleted)};
+    struct test tests[] = {CASE(orders), CASE(bounded), CASE(fair), CASE(not_lost), CASE(channel), CASE(joined), CASE(resized), CASE(deleted)};
     return RUN(argc, argv, tests);
 }

@@ -95,7 +95,8 @@ static void reported(void) {
 static void in_main(void) { eventlet_raise(EIO); }
 
 static void *foreign(void *arg) {
-    if (arg) eventlet_raise(EIO);
+    if (arg == N(1)) eventlet_raise(EIO);
+    if (arg == N(2)) eventlet_stop_serve();
     check(eventlet_getcurrent() == NULL && eventlet_try(same, NULL, NULL) == EPERM);
     null(eventlet_spawn(same, NULL), EPERM);
     null(eventlet_pool_new(1), EPERM);
@@ -114,6 +115,7 @@ static void on_foreign(void) {
 }
 
 static void abort_on_foreign(void) { join(spawn(foreign, N(1))); }
+static void stop_on_foreign(void) { join(spawn(foreign, N(2))); }
 
 static void *slept(void *arg) {
     eventlet_sleep(-1);
@@ -151,6 +153,6 @@ static void not_now(void) {
 
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(caught), CASE(in_threads), CASE(pthread_exits), CASE(reported), CASE(in_main), CASE(on_foreign),
-                           CASE(abort_on_foreign), CASE(in_pthread), CASE(not_now)};
+                           CASE(abort_on_foreign), CASE(stop_on_foreign), CASE(in_pthread), CASE(not_now)};
     return RUN(argc, argv, tests);
 }

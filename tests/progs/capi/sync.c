@@ -65,7 +65,12 @@ static void semaphores(void) {
     check(eventlet_semaphore_release(semaphore) == 0 && eventlet_semaphore_release(semaphore) == 0);
     fails(eventlet_semaphore_release(semaphore), EOVERFLOW);
     check(eventlet_semaphore_value(semaphore) == 2);
+    check(eventlet_semaphore_acquire(semaphore, 0) == 0 && eventlet_semaphore_acquire(semaphore, 0) == 0);
+    a = eventlet_spawn(takes, "never");
+    eventlet_sleep(0);
     eventlet_semaphore_delete(semaphore);
+    void *code;
+    check(eventlet_wait(a, &code) == 0 && code == N(ECANCELED));
     null(eventlet_semaphore_new(-1, -1), EINVAL);
     null(eventlet_semaphore_new(3, 2), EINVAL);
     fails(eventlet_semaphore_acquire(NULL, 0), EINVAL);

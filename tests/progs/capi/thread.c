@@ -119,6 +119,12 @@ static void cancelled(void) {
     fails(eventlet_cancel(NULL), EINVAL);
 }
 
+static eventlet_thread *killer;
+static void in_killer(eventlet_thread *thread, void *word) {
+    check(eventlet_dead(thread) && eventlet_getcurrent() == killer);
+    note(word);
+}
+
 static void *victim(void *arg) {
     check(eventlet_try(sleeps, NULL, NULL) == EVENTLET_EXIT);
     note("except");
@@ -133,11 +139,15 @@ static void *kills_itself(void *arg) {
 
 static void killed(void) {
     eventlet_thread *thread = eventlet_spawn(noted, "ran");
-    check(eventlet_link(thread, linked, "link") == 0);
+    killer = eventlet_getcurrent();
+    check(eventlet_link(thread, in_killer, "link") == 0);
     check(eventlet_kill(thread, EVENTLET_USER) == 0);
     traced("link");
     check(eventlet_kill(thread, 0) == 0 && ended(thread) == EVENTLET_USER);
 
+    thread = eventlet_spawn_after(1000, noted, "ran");
+    eventlet_sleep(0);
+    check(eventlet_kill(thread, EDOM) == 0 && eventlet_dead(thread) && ended(thread) == EDOM);
     thread = eventlet_spawn(victim, N(4));
     eventlet_sleep(0);
     eventlet_spawn_n(noted, "other");
@@ -245,6 +255,32 @@ static void current(void) {
     void *result = NULL;
     check(eventlet_wait(thread, &result) == 0 && result == N(1));
     eventlet_release(thread);
+}
+
+/* A sleep of 0 lets go first who can run, and whom the hub finds ready then: by input, by a deadline. */
+static void *receives(void *fd) {
+    char c;
+    check(recv((int)(intptr_t)fd, &c, 1, 0) == 1);
+    note("input");
+    return NULL;
+}
+static void *naps(void *arg) { return eventlet_sleep(0.001), note("deadline"), arg; }
+static void first(void) {
+    int door = eventlet_listen("127.0.0.1:0", NULL);
+    struct sockaddr_in name;
+    socklen_t length = sizeof name;
+    must(getsockname(door, (struct sockaddr *)&name, &length));
+    char address[64];
+    snprintf(address, sizeof address, "127.0.0.1:%d", ntohs(name.sin_port));
+    int near = must(eventlet_connect(address, NULL)), far = must(accept(door, NULL, NULL));
+    eventlet_thread *reader = eventlet_spawn(receives, N(far)), *napper = eventlet_spawn(naps, NULL);
+    eventlet_sleep(0);
+    for (struct timespec end = from_now(CLOCK_MONOTONIC, 3), now; clock_gettime(CLOCK_MONOTONIC, &now), now.tv_sec * 1000000000 + now.tv_nsec < end.tv_sec * 1000000000 + end.tv_nsec;) {}
+    check(write(near, "x", 1) == 1);
+    eventlet_spawn_n(noted, "runnable");
+    eventlet_sleep(0);
+    traced("runnable input deadline");
+    check(ended(reader) == 0 && ended(napper) == 0);
 }
 
 static void *counts(void *arg) {
@@ -355,7 +391,7 @@ static void forked(void) {
 
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(order), CASE(waiters), CASE(after), CASE(cancelled), CASE(killed), CASE(links), CASE(current),
-                           CASE(local_ends), CASE(more_links),
+                           CASE(local_ends), CASE(more_links), CASE(first),
                            CASE(many), CASE(cooperative), CASE(forked), CASE(child_ends)};
     return RUN(argc, argv, tests);
 }

@@ -99,6 +99,36 @@ static void killed(void) {
     check(eventlet_tpool_execute(computes, N(3), &result) == 0 && result == N(3));
 }
 
+/* As many at a time as EVENTLET_THREADPOOL_SIZE says; 0: in place. */
+static int busy, most;
+static pthread_t main_thread;
+static void *occupies(void *arg) {
+    int now = __atomic_add_fetch(&busy, 1, __ATOMIC_SEQ_CST);
+    if (now > __atomic_load_n(&most, __ATOMIC_SEQ_CST)) __atomic_store_n(&most, now, __ATOMIC_SEQ_CST);
+    struct timespec nap = {0, 2000000};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
+    __atomic_sub_fetch(&busy, 1, __ATOMIC_SEQ_CST);
+    return arg;
+}
+static void *executes(void *arg) {
+    check(eventlet_tpool_execute(occupies, arg, NULL) == 0);
+    return arg;
+}
+static void *where(void *arg) { return N(pthread_equal(pthread_self(), main_thread) + !arg); }
+static void limited(void) {
+    eventlet_thread *all[9];
+    for (int i = 0; i < 9; i++) all[i] = eventlet_spawn(executes, N(i));
+    for (int i = 0; i < 9; i++) check(ended(all[i]) == 0);
+    check(most <= 2);
+}
+static void in_place(void) {
+    void *result;
+    main_thread = pthread_self();
+    check(eventlet_tpool_execute(where, N(1), &result) == 0 && result == N(1));
+    fails(eventlet_tpool_execute(fails_with, N(ENOSPC), NULL), ENOSPC);
+    check(destroyed == 1);
+}
+
 static void forked(void) {
     void *result;
     check(eventlet_tpool_execute(computes, N(1), &result) == 0 && result == N(1));
@@ -113,6 +143,6 @@ static void forked(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(many), CASE(parked), CASE(raised), CASE(killed), CASE(forked)};
+    struct test tests[] = {CASE(many), CASE(parked), CASE(raised), CASE(killed), CASE(forked), CASE(limited), CASE(in_place)};
     return RUN(argc, argv, tests);
 }
