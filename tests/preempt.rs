@@ -32,6 +32,16 @@ fn main_spins_for_a_reader() {
 }
 
 #[test]
+fn main_spins_after_it_was_alone_for_long() {
+    preempted("alone_at_first");
+}
+
+#[test]
+fn main_spins_for_a_real_thread_that_makes_one() {
+    preempted("for_a_real_thread");
+}
+
+#[test]
 fn a_thread_spins_for_main() {
     preempted("by_main");
 }
@@ -59,6 +69,11 @@ fn no_look_at_descriptors_ends_for_it() {
 #[test]
 fn in_the_programs_own_malloc() {
     preempted_in("own_malloc.c", "waits");
+}
+
+#[test]
+fn holding_the_mutex_of_the_programs_own_malloc() {
+    preempted_in("own_locked_malloc.c", "made_by_real_threads");
 }
 
 #[test]

@@ -16,7 +16,7 @@ mod lock_kinds {
 mod foreign {
     use super::common;
     cases!("foreign.c": mutexes, conditions, semaphores, rwlocks, barriers, futexes, onces, families, given_up_inside,
-        owners, posted_by_handler);
+        owners, posted_by_handler, forking);
 }
 
 mod cond {

@@ -2,23 +2,28 @@
 //! its time, so that preemption would let another green thread into a half-changed structure of ours; and its locks are
 //! rows, in which the owner of the structure would park.
 //!
-//! Here nobody parks and nobody is preempted (the code lies in this library). Foreign threads share the lock. A foreign
-//! thread that forks holds it over the fork, so that the child finds the heap whole; on the hub's thread it is whole by
-//! itself.
+//! Here nobody parks and nobody is preempted (the code lies in this library). Foreign threads share the lock, and whoever
+//! forks holds it over the fork, so that the child finds the heap whole; unless the fork is made by a signal handler that
+//! has interrupted the holder.
 //!
 //! Safety: the heap is touched under the lock alone. Program and libc never free what is allocated here, nor we theirs.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dlmalloc::{Allocator, Dlmalloc};
 use eventlet_core::data::spinlock::SpinLock;
-use eventlet_core::runtime::this;
+use eventlet_core::kernel::fs;
 use eventlet_core::syscall;
 
 struct Memory {
     lock: SpinLock,
+    /// The TCB that the lock was taken on; 0: it is free, or held over a fork.
+    holder: AtomicUsize,
+    /// Whether it is held over a fork.
+    forks: AtomicBool,
     heap: UnsafeCell<Dlmalloc<Pages>>,
 }
 
@@ -26,14 +31,20 @@ struct Memory {
 unsafe impl Sync for Memory {}
 
 #[global_allocator]
-static MEMORY: Memory =
-    Memory { lock: SpinLock::new(), heap: UnsafeCell::new(Dlmalloc::new_with_allocator(Pages)) };
+static MEMORY: Memory = Memory {
+    lock: SpinLock::new(),
+    holder: AtomicUsize::new(0),
+    forks: AtomicBool::new(false),
+    heap: UnsafeCell::new(Dlmalloc::new_with_allocator(Pages)),
+};
 
 impl Memory {
     fn with<R>(&self, work: impl FnOnce(&mut Dlmalloc<Pages>) -> R) -> R {
         self.lock.lock();
+        self.holder.store(fs::get(), Ordering::Relaxed);
         // SAFETY: we hold the lock.
         let answer = work(unsafe { &mut *self.heap.get() });
+        self.holder.store(0, Ordering::Relaxed);
         self.lock.unlock();
         answer
     }
@@ -64,14 +75,15 @@ unsafe impl GlobalAlloc for Memory {
 
 /// Before a fork, after the handlers of everybody else.
 pub extern "C" fn before_fork() {
-    if this().is_none() {
+    if MEMORY.holder.load(Ordering::Relaxed) != fs::get() {
         MEMORY.lock.lock();
+        MEMORY.forks.store(true, Ordering::Relaxed);
     }
 }
 
 /// After it, before the handlers of everybody else, in parent and child.
 pub extern "C" fn after_fork() {
-    if this().is_none() {
+    if MEMORY.forks.swap(false, Ordering::Relaxed) {
         MEMORY.lock.unlock();
     }
 }

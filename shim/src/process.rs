@@ -52,9 +52,10 @@ rows! { Os;
 
     #[optional] #[unchecked = "not declared"]
     fn _Fork() -> pid_t {
-        let child = real()();
-        if child == 0 { fork::child() } else { fork::parent() }
-        child
+        memory::before_fork();
+        let it = real()();
+        if it == 0 { child() } else { parent() }
+        it
     }
 
     fn posix_spawn(

@@ -17,6 +17,7 @@ use libc::{siginfo_t, timespec};
 
 use crate::errno;
 use crate::interpose::{end, rows};
+use crate::memory;
 
 type Arguments = [usize; 6];
 
@@ -257,8 +258,10 @@ unsafe fn for_all(number: c_long, arguments: Arguments) -> Option<Result<usize>>
 
 /// A child with a memory of its own begins as fork's does; libc knows nothing of it, and runs no handler.
 unsafe fn fork_by(number: c_long, arguments: Arguments) -> Result<usize> {
+    memory::before_fork();
     // SAFETY: the program's own system call.
     let child = unsafe { kernel(number, arguments) };
+    memory::after_fork();
     if child == Ok(0) {
         fork::child();
     }

@@ -16,7 +16,7 @@ use crate::kernel::Errno;
 use crate::syscall;
 
 use super::hub::hub;
-use super::{inbox, this};
+use super::{inbox, preempt, this};
 
 struct Errand {
     /// Runs the job at this address, which is `self`'s user.
@@ -111,6 +111,7 @@ impl<R, F: FnOnce() -> R> Sent<F, R> {
         // SAFETY: it lies here until it is done.
         unsafe { ERRANDS.push(&self.errand) };
         inbox::kick();
+        preempt::look_again();
     }
 
     fn answer(self) -> R {
@@ -141,9 +142,15 @@ impl Errand {
     }
 }
 
+/// Whether none waits. Any thread.
+#[inline(always)]
+pub(super) fn is_none() -> bool {
+    ERRANDS.is_empty()
+}
+
 /// Does all that wait, oldest first, on green thread 0's `%fs`. Between rounds.
 pub(super) fn take() {
-    if ERRANDS.is_empty() {
+    if is_none() {
         return;
     }
     hub().go_home();

@@ -186,7 +186,7 @@ impl Hub {
 
     /// Whether anybody but the running thread could use the hub.
     pub fn contended(&self) -> bool {
-        !self.queue.is_empty() || self.live.get() > 0
+        !self.queue.is_empty() || self.live.get() > 0 || !errand::is_none()
     }
 
     /// The cycle counter when the poller was asked last: the time, for who needs it cheap and not exact.

@@ -3,7 +3,7 @@
 //!
 //! A helper, a kernel thread of ours that libc does not know (raw clone, raw system calls, no TLS), looks every
 //! [`TICK`]: the same slice as at its last look, and someone else who could run? Then it sends the hub's thread
-//! [`SIGNAL`]. It sleeps while the hub has nothing to run.
+//! [`SIGNAL`]. It sleeps while the hub has nothing to run, or nobody else wants the hub.
 //!
 //! The handler switches only if the interrupted PC lies outside libc, ld.so, libgcc_s, the vDSO, a library that brings malloc
 //! and this library (their locks, the unwinder's state and the malloc words that all green threads share would be caught
@@ -24,7 +24,7 @@ use crate::syscall;
 
 use super::green::{Green, this};
 use super::hub::hub;
-use super::{offload, rescue};
+use super::{errand, offload, rescue};
 
 /// The reserved signal: SIGSTKFLT, which Linux never sends and no program uses.
 pub const SIGNAL: c_int = libc::SIGSTKFLT;
@@ -60,9 +60,7 @@ pub(super) fn slice_begins(green: &Green) {
     MAY_CUT.store(green.preemptible.get(), Ordering::Relaxed);
     TID.store(green.tid.get(), Ordering::Relaxed);
     SLICE.store(SLICE.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    if ASLEEP.load(Ordering::Relaxed) != 0 {
-        wake_helper();
-    }
+    look_again();
 }
 
 /// The hub is about to wait in the poller (or has come back).
@@ -248,7 +246,7 @@ extern "C" fn helper(_: usize) -> ! {
             let hub = HUB_TID.load(Ordering::Relaxed);
             let stays = slice == seen && !idle;
             let may_cut = MAY_CUT.load(Ordering::Relaxed);
-            let hogged = stays && may_cut && CONTENDED.load(Ordering::Relaxed);
+            let hogged = stays && may_cut && wanted();
             // Rows that it has gone through meanwhile: it does not sleep in a call that has none.
             let calls_then = core::mem::replace(&mut calls, self::hub().budget());
             let stuck = stays && calls == calls_then;
@@ -256,15 +254,15 @@ extern "C" fn helper(_: usize) -> ! {
             if asleep || hogged && tasks::computes(hub) {
                 let _ = syscall!(libc::SYS_tgkill, pid, hub, SIGNAL);
             }
-            quiet = if slice == seen && !hogged && !asleep { quiet + 1 } else { 0 };
+            quiet = if slice == seen && !watched() && !asleep { quiet + 1 } else { 0 };
             seen = slice;
             if quiet >= PATIENCE {
                 quiet = 0;
                 PAUSE.store(TICK, Ordering::Relaxed);
                 ASLEEP.store(1, Ordering::SeqCst);
-                // The hub looks at it with no fence after its own store: a slice that it began meanwhile shows after a pause.
+                // The hub looks at it with no fence after its own store: what it stored meanwhile shows after a pause.
                 let _ = syscall!(libc::SYS_nanosleep, &pause, 0);
-                if SLICE.load(Ordering::SeqCst) == seen {
+                if SLICE.load(Ordering::SeqCst) == seen && !watched() {
                     let _ =
                         syscall!(libc::SYS_futex, &ASLEEP, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, 1, 0);
                 }
@@ -278,4 +276,26 @@ extern "C" fn helper(_: usize) -> ! {
 #[inline(always)]
 pub(super) fn contended(any: bool) {
     CONTENDED.store(any, Ordering::Relaxed);
+    if any {
+        look_again();
+    }
+}
+
+/// Somebody wants the hub in the midst of a slice, which the helper may have seen and gone to sleep over.
+#[inline(always)]
+pub(super) fn look_again() {
+    if ASLEEP.load(Ordering::Relaxed) != 0 {
+        wake_helper();
+    }
+}
+
+/// Whether anyone but the running thread wants the hub, or could soon. By the helper.
+fn wanted() -> bool {
+    CONTENDED.load(Ordering::Relaxed) || !errand::is_none()
+}
+
+/// Whether a slice lasts that may have to be cut, now or later.
+fn watched() -> bool {
+    let cuts = MAY_CUT.load(Ordering::Relaxed) || rescue::blind();
+    cuts && wanted() && !IDLE.load(Ordering::Relaxed)
 }

@@ -123,33 +123,47 @@ fn activate() -> bool {
 }
 
 /// Makes a green thread and puts it at the back of the run queue; its `pthread_t`. EAGAIN: no memory for its stack.
-/// Only when [`ready`]; on a foreign thread it waits until the hub has done it. None: the hub does not come to it, and a
+/// Only when [`ready`]; a foreign thread waits until the hub has done its part. None: the hub does not come to it, and a
 /// real thread must do.
 pub fn spawn(plan: Plan) -> Option<Result<usize>> {
-    let made = errand::on_hub_or_not(move || make(&plan).map(Green::tcb));
+    let made = make(plan);
     if made.is_none() {
         stats::NATIVE.bump();
     }
     made
 }
 
-fn make(plan: &Plan) -> Result<&'static Green> {
-    deepen();
-    let mut slot = match plan.stack {
-        Stack::Own { address, size } => StackSlot::outside(address, size),
-        Stack::Size(size) => stack::take(size)?,
+/// The block is made by the caller: its memory is the program's malloc's, which may have a mutex for a lock, and the hub must
+/// not wait there.
+fn make(plan: Plan) -> Option<Result<usize>> {
+    let fp = fs::FpControl::read();
+    let mut slot = match errand::on_hub_or_not(move || take(&plan))? {
+        Ok(slot) => slot,
+        Err(error) => return Some(Err(error)),
     };
+    match identity::make(&mut slot, size_of::<Green>()) {
+        Ok(tcb) => errand::on_hub_or_not(move || Ok(begin(&plan, slot, tcb, fp))),
+        Err(error) => errand::on_hub_or_not(move || {
+            stack::put(slot);
+            Err(error)
+        }),
+    }
+}
+
+fn take(plan: &Plan) -> Result<StackSlot> {
+    deepen();
+    match plan.stack {
+        Stack::Own { address, size } => Ok(StackSlot::outside(address, size)),
+        Stack::Size(size) => stack::take(size),
+    }
+}
+
+/// Makes a thread of a slot with a block, and admits it; its `pthread_t`.
+fn begin(plan: &Plan, slot: StackSlot, tcb: usize, fp: fs::FpControl) -> usize {
     // What pthread_getattr_np tells: as many bytes as were asked for, of those that end where the class does.
     let (lowest, size) = match plan.stack {
         Stack::Own { address, size } => (address, size),
         Stack::Size(size) => (slot.bottom() + slot.size() - size, size),
-    };
-    let tcb = match identity::make(&mut slot, size_of::<Green>()) {
-        Ok(tcb) => tcb,
-        Err(error) => {
-            stack::put(slot);
-            return Err(error);
-        }
     };
     let place = slot.base().get() as *mut Green;
     let task = Task { start: plan.start, arg: plan.arg };
@@ -165,9 +179,10 @@ fn make(plan: &Plan) -> Result<&'static Green> {
     green.affinity.set(plan.affinity);
     green.nice.set(plan.nice);
     green.credentials.set(plan.credentials);
-    green.fp.set(fs::FpControl::read());
+    green.fp.set(fp);
     // SAFETY: the block was made just now and nobody runs on it.
     unsafe { *fs::this_of(tcb) = ptr::from_ref(green).cast() };
+    identity::enlist(tcb);
     let coroutine = Coroutine::with_stack(slot, move |yielder, ()| {
         green.begin(yielder);
         body(green);
@@ -175,7 +190,7 @@ fn make(plan: &Plan) -> Result<&'static Green> {
     // SAFETY: nobody else looks at the fresh thread.
     unsafe { *green.coroutine.get() = Some(coroutine) };
     hub().admit(green);
-    Ok(green)
+    tcb
 }
 
 /// All of a thread's life, on its own stack and `%fs`.

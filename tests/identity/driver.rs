@@ -56,6 +56,7 @@ impl Thread {
     /// The same, on a slot.
     pub fn on(mut slot: StackSlot, start: Start, arg: *mut c_void) -> Thread {
         let tcb = identity::make(&mut slot, ROOM).expect("a block");
+        identity::enlist(tcb);
         let coroutine = Coroutine::with_stack(slot, move |yielder, ()| {
             YIELDER.set(yielder);
             identity::begin();

@@ -34,6 +34,16 @@ static void *add(void *arg) {
     return arg;
 }
 
+static void *add_some(void *arg) {
+    for (int i = 0; i < 50; i++) {
+        zero(pthread_mutex_lock(&mutex));
+        count++;
+        zero(pthread_mutex_unlock(&mutex));
+        usleep(10);
+    }
+    return arg;
+}
+
 static void mutexes(void) {
     by_both(add);
     printf("%ld\n", count);
@@ -294,8 +304,30 @@ static void posted_by_handler(void) {
     for (int i = 0; i < THREADS; i++) join(takers[i]);
 }
 
+/* Green and real threads make threads, and fork in the midst of it: the child finds what they were about whole. */
+static void *make_and_fork(void *arg) {
+    for (int round = 0; round < 5; round++) {
+        pthread_t threads[THREADS];
+        int status;
+        for (int i = 0; i < THREADS; i++) threads[i] = spawn(add_some, NULL);
+        for (int i = 0; i < THREADS; i++) join(threads[i]);
+        pid_t child = must(fork());
+        if (child == 0) {
+            join(spawn(add_some, NULL));
+            _exit(7);
+        }
+        check(must(waitpid(child, &status, 0)) == child && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    }
+    return arg;
+}
+
+static void forking(void) {
+    by_both(make_and_fork);
+    printf("%ld\n", count);
+}
+
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(mutexes),  CASE(conditions), CASE(semaphores), CASE(rwlocks),  CASE(barriers),
-                           CASE(futexes),  CASE(onces),      CASE(families),   CASE(given_up_inside), CASE(owners), CASE(posted_by_handler)};
+                           CASE(futexes),  CASE(onces),      CASE(families),   CASE(given_up_inside), CASE(owners), CASE(posted_by_handler), CASE(forking)};
     return RUN(argc, argv, tests);
 }

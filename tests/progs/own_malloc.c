@@ -2,7 +2,7 @@
 #include "prog.h"
 #include <poll.h>
 
-enum { ARENA = 64 << 20, ALIGN = 64, HEAD = 64, THREADS = 64, PIPES = 20, SLOW = 40, LONG = 30000000 };
+enum { ARENA = 64 << 20, ALIGN = 64, HEAD = 64, THREADS = 64, PIPES = 20, SLOW = 40, LONG = 12000000 };
 static _Alignas(ALIGN) char arena[ARENA];
 static size_t used = ALIGN;
 static int slow;

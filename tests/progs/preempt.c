@@ -1,5 +1,5 @@
 /* Threads that compute and never call: written for preemption. */
-#include "prog.h"
+#include "real.h"
 #include <poll.h>
 
 static volatile int flag = 1;
@@ -69,19 +69,19 @@ static void computing(void) {
 }
 
 /* Floating point and flags survive being preempted anywhere. */
-static volatile long done;
+static volatile long summed;
 
 static void *sum(void *arg) {
     double seed = (intptr_t)arg, x = seed;
     for (long i = 0; i < 30000000; i++) x = x * 0.999999 + seed * 1e-6;
-    done++;
+    summed++;
     return (void *)(intptr_t)(x == seed || (x - seed < 1e-6 && seed - x < 1e-6));
 }
 
 static void registers(void) {
     pthread_t threads[4];
     for (intptr_t i = 0; i < 4; i++) threads[i] = spawn(sum, (void *)(i + 1));
-    while (done < 4) continue;
+    while (summed < 4) continue;
     for (int i = 0; i < 4; i++) printf("right %d\n", (int)(intptr_t)join(threads[i]));
 }
 
@@ -144,6 +144,36 @@ static void looking(void) {
     for (int i = 0; i < LOOKERS; i++) join(threads[i]);
 }
 
+/* Computes for some while, with no one there who could want the processor. */
+static void compute_alone(void) {
+    join(spawn(clear, NULL));
+    struct timespec now, end = from_now(CLOCK_MONOTONIC, 400);
+    do must(clock_gettime(CLOCK_MONOTONIC, &now));
+    while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
+    flag = 1;
+}
+
+/* Then there is someone. */
+static void alone_at_first(void) {
+    compute_alone();
+    spin_until(clear);
+}
+
+/* A real thread makes one and joins it, while main is the only green one. */
+static void *make_and_join(void *arg) {
+    join(spawn(clear, NULL));
+    return arg;
+}
+
+static void for_a_real_thread(void) {
+    struct task task = {make_and_join, NULL};
+    must(sem_init(&done, 0, 0));
+    compute_alone();
+    on_real_thread(&task);
+    spin();
+    must(sem_wait(&done));
+}
+
 /* Waits by a call in each round: needs no preemption. */
 static void cooperative(void) {
     pthread_t thread = spawn(clear_after_sleep, NULL);
@@ -154,6 +184,7 @@ static void cooperative(void) {
 int main(int argc, char **argv) {
     must(pipe(gate));
     struct test tests[] = {CASE(runnable),  CASE(timer),     CASE(pipe_ready), CASE(by_main),
-                           CASE(computing), CASE(handing), CASE(registers), CASE(starving), CASE(cooperative), CASE(looking)};
+                           CASE(computing), CASE(handing), CASE(registers), CASE(starving), CASE(cooperative), CASE(looking),
+                           CASE(alone_at_first), CASE(for_a_real_thread)};
     return RUN(argc, argv, tests);
 }

@@ -9,6 +9,12 @@ static void *raise_flag(void *arg) {
     return arg;
 }
 
+/* This wait is not over before it begins, however busy the machine is. */
+static void *raise_flag_later(void *arg) {
+    breathe();
+    return raise_flag(arg);
+}
+
 /* main sleeps again and again: it sees the flag only if the thread has its turn meanwhile. */
 static void give_way(void (*nap)(long nanoseconds)) {
     struct timespec before, after;
@@ -20,7 +26,7 @@ static void give_way(void (*nap)(long nanoseconds)) {
     while (!flag) nap(0);
     flag = 0;
     join(thread);
-    thread = spawn(raise_flag, NULL);
+    thread = spawn(raise_flag_later, NULL);
     while (!flag) nap(1000);
     join(thread);
 }
@@ -48,11 +54,6 @@ static void c11(void) { give_way(by_thrd_sleep); }
 static void relative(void) { give_way(by_monotonic); }
 static void deadline(void) { give_way(by_deadline); }
 static void real_deadline(void) { give_way(by_real_deadline); }
-
-static void *raise_flag_later(void *arg) {
-    breathe();
-    return raise_flag(arg);
-}
 
 static void seconds(void) {
     pthread_t thread = spawn(raise_flag_later, NULL);

@@ -5,8 +5,8 @@
 //!                                    base   tcb + size - tls_size   tcb              (end of slot)
 //! ```
 //!
-//! Safety: a block is touched by the hub's kernel thread alone (glibc walks its list of threads under a lock that we
-//! cannot take, but links are published complete). Callers name only blocks that [`make`] gave and that were not
+//! Safety: a block is touched by the hub's kernel thread alone, but for [`make`], which whoever owns the slot may call (glibc
+//! walks its list of threads under a lock that we cannot take, but links are published complete). Callers name only blocks that [`make`] gave and that were not
 //! released; offsets were checked by [`super::build`].
 
 use core::ffi::c_void;
@@ -39,9 +39,8 @@ pub fn seed_tids() {
 }
 
 fn next_tid() -> i32 {
-    let tid = NEXT_TID.load(Ordering::Relaxed);
-    let next = if tid + 1 < TIDS.end { tid + 1 } else { TIDS.start };
-    NEXT_TID.store(next, Ordering::Relaxed);
+    let after = |tid| Some(if tid + 1 < TIDS.end { tid + 1 } else { TIDS.start });
+    let (Ok(tid) | Err(tid)) = NEXT_TID.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after);
     tid as i32
 }
 
@@ -57,8 +56,8 @@ pub fn place(slot: &StackSlot) -> usize {
 }
 
 /// Builds a thread's block at the top of `slot`, over an earlier thread's if there is one, with `room` bytes below it
-/// for the caller (from the slot's base upwards, aligned to 64). Gives the TCB. The new thread's values are fresh, its
-/// tid is new, and libc has it in its list of threads. EINVAL: the slot is too small; EAGAIN: no memory.
+/// for the caller (from the slot's base upwards, aligned to 64). Gives the TCB. The new thread's values are fresh, and its
+/// tid is new. EINVAL: the slot is too small; EAGAIN: no memory. It takes memory of the program's malloc, and may park there.
 pub fn make(slot: &mut StackSlot, room: usize) -> Result<usize> {
     let identity = identity();
     let layout = &identity.layout;
@@ -130,9 +129,17 @@ unsafe fn fill(identity: &Identity, tcb: usize, bottom: usize, end: usize) -> Re
         for offset in &template.shared {
             *word(tcb, *offset) = *word(*home, *offset);
         }
-        link(layout.stack_user, (tcb + layout.list) as *mut Link);
+        let node = (tcb + layout.list) as *mut Link;
+        *node = Link { next: node, previous: node };
     }
     Ok(())
+}
+
+/// Puts a new thread into glibc's list, in which a later dlopen finds the blocks that need its static TLS.
+pub fn enlist(tcb: usize) {
+    let layout = &identity().layout;
+    // SAFETY: the node of a block that was made just now, in no list.
+    unsafe { link(layout.stack_user, (tcb + layout.list) as *mut Link) };
 }
 
 unsafe fn link(list: *mut Link, node: *mut Link) {

@@ -8,12 +8,12 @@
 //! | [`block`] | the blocks: made, recycled, released; their fields |
 //! | [`end`] | what a thread does at its end |
 //!
-//! The life of a block: [`make`] by the creator; on the new stack [`begin`], then [`super::entry::run`], then
+//! The life of a block: [`make`] by the creator, [`enlist`]; on the new stack [`begin`], then [`super::entry::run`], then
 //! [`finish`]; after the switch away from it [`put`]. The next [`make`] on that slot recycles it; [`tidy`] gives
 //! the memory of slots back that nobody needs.
 //!
 //! Safety: [`build`] runs once, on the main thread, before anything else here; what it writes never changes after.
-//! All the rest runs on the hub's kernel thread.
+//! All the rest runs on the hub's kernel thread, but for [`make`].
 
 pub mod block;
 pub mod end;
@@ -28,7 +28,8 @@ use crate::data::stack::{self, StackSlot};
 use crate::kernel::{fs, options, real::real};
 
 pub use block::{
-    begin, cancel, cancels_at_once, forked, is_cancel_disabled, is_cancelled, make, result, static_size, tid,
+    begin, cancel, cancels_at_once, enlist, forked, is_cancel_disabled, is_cancelled, make, result,
+    static_size, tid,
 };
 pub use end::{finish, finish_first};
 use layout::Layout;
