@@ -38,6 +38,29 @@ fn an_older_kernel() {
     }
 }
 
+/// What the kernel refuses it refuses here, also where a part of a call is our own.
+mod wrong_arguments {
+    use super::common;
+    cases!("wrong_arguments.c": buffers, vectors, messages, polled, epolled, connected, numbered);
+
+    #[test]
+    fn an_older_kernel() {
+        for case in ["buffers", "vectors", "messages"] {
+            common::Program::of("wrong_arguments.c").arg(case).env("EVENTLET_FAULT", "28").green();
+        }
+    }
+}
+
+mod many_descriptors {
+    use super::common;
+    cases!("many_descriptors.c": polled, different, again, halves, selected, beyond, masks);
+}
+
+mod own_loop {
+    use super::common;
+    cases!("own_loop.c": edges, once, changed, members_close, hangups, nested, crowd, exclusive, masks, forked, copied);
+}
+
 mod out_of_band {
     use super::common;
     cases!("out_of_band.c": plain, marked);

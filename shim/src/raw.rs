@@ -198,12 +198,11 @@ fn by_body(g: &'static Green, call: impl FnOnce(&'static Green) -> Result<usize>
 
 /// What is left of a time goes back into it, as the kernel does it for select and poll.
 unsafe fn counting_down(time: *mut timespec, wait: impl FnOnce(*const timespec) -> c_long) -> c_long {
-    // SAFETY: NULL or the program's timespec.
-    let deadline = unsafe { timespec_deadline(time) };
+    let deadline = timespec_deadline(time);
     let answer = wait(time);
     if let Ok(deadline) = deadline
         && let Some(left) = deadline.remaining()
-        // SAFETY: as above.
+        // SAFETY: NULL or the program's timespec, which was read.
         && let Some(time) = unsafe { time.as_mut() }
     {
         *time = timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };

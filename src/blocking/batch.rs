@@ -29,7 +29,7 @@ pub unsafe fn send(
 ) -> Result<usize> {
     let count = (count as usize).min(MOST);
     let mut sent = 0;
-    if kind::of(fd, descriptors::entry(fd)) == Kind::Datagram && !green.is_cancelled() {
+    if goes_at_once(fd, count) && !green.is_cancelled() {
         let now = flags | libc::MSG_DONTWAIT;
         // SAFETY: the C function's contract.
         sent = at_once(unsafe { syscall!(libc::SYS_sendmmsg, fd, messages, count, now) })?;
@@ -61,11 +61,10 @@ pub unsafe fn receive(
     timeout: *mut timespec,
 ) -> Result<usize> {
     let count = (count as usize).min(MOST);
-    // SAFETY: NULL or live.
-    let deadline = unsafe { timespec_deadline(timeout)? };
+    let deadline = timespec_deadline(timeout)?;
     let mut flags = flags;
     let mut got = 0;
-    if timeout.is_null() && kind::of(fd, descriptors::entry(fd)) == Kind::Datagram && !green.is_cancelled() {
+    if timeout.is_null() && goes_at_once(fd, count) && !green.is_cancelled() {
         let now = flags | libc::MSG_DONTWAIT;
         // SAFETY: the C function's contract.
         got = at_once(unsafe { syscall!(libc::SYS_recvmmsg, fd, messages, count, now, 0) })?;
@@ -102,6 +101,11 @@ pub unsafe fn receive(
         }
     }
     Ok(got)
+}
+
+/// Whether the kernel is asked for all at once first: records come whole. Of none, it knows what to say.
+fn goes_at_once(fd: c_int, count: usize) -> bool {
+    count == 0 || kind::of(fd, descriptors::entry(fd)) == Kind::Datagram
 }
 
 /// How many went without waiting.

@@ -15,13 +15,18 @@ use crate::runtime::{Green, hub};
 use crate::syscall;
 
 use super::turn::{AGAIN, Turn};
-use super::vector::Rest;
+use super::vector::{self, Rest};
 use super::{kind, nowait, socket};
 
 /// More buffers than this are refused by `readv` and `writev` (sockets would say it differently).
 const IOV_MAX: c_int = 1024;
-/// More bytes than this are refused by `read` and `write`.
-const LARGEST: usize = isize::MAX as usize;
+
+/// Whether `n` bytes from `buffer` on are so many that `read` and `write` refuse them, whatever is there: they would reach
+/// beyond all addresses. (A socket's own calls take less.)
+#[inline(always)]
+fn is_endless(buffer: *const c_void, n: usize) -> bool {
+    n > (isize::MAX as usize).saturating_sub(buffer.addr())
+}
 
 /// `read`.
 #[inline(always)]
@@ -29,7 +34,7 @@ pub unsafe fn read(green: &'static Green, fd: c_int, buffer: *mut c_void, n: usi
     let mut turn = Turn::new(green, fd, Side::Read, "read")?;
     // SAFETY: the C function's contract.
     unsafe {
-        if turn.entry.kind() == Kind::Tcp && (1..=LARGEST).contains(&n) {
+        if turn.entry.kind() == Kind::Tcp && n > 0 && !is_endless(buffer, n) {
             match socket::receive(
                 &mut turn,
                 || n,
@@ -50,7 +55,7 @@ unsafe fn read_any(mut turn: Turn, buffer: *mut c_void, n: usize) -> Result<usiz
     unsafe {
         match kind::of(fd, turn.entry) {
             // As in the kernel: nothing to read is nothing to wait for.
-            _ if !(1..=LARGEST).contains(&n) => syscall!(libc::SYS_read, fd, buffer, n),
+            _ if n == 0 || is_endless(buffer, n) => syscall!(libc::SYS_read, fd, buffer, n),
             Kind::Tcp | Kind::Stream | Kind::Datagram => socket::receive(
                 &mut turn,
                 || n,
@@ -74,7 +79,7 @@ pub unsafe fn readv(green: &'static Green, fd: c_int, buffers: *const iovec, cou
             _ if !(1..=IOV_MAX).contains(&count) => syscall!(libc::SYS_readv, fd, buffers, count),
             kind if kind.is_socket() => {
                 let total = || Rest::new(buffers, count as usize).total();
-                if kind == Kind::Datagram && total() == 0 {
+                if kind == Kind::Datagram && !vector::judge(fd, buffers, count as usize)? {
                     return Ok(0);
                 }
                 let mut message = socket::message(buffers, count as usize);
@@ -98,7 +103,7 @@ pub unsafe fn write(green: &'static Green, fd: c_int, buffer: *const c_void, n: 
     let mut turn = Turn::new(green, fd, Side::Write, "write")?;
     // SAFETY: the C function's contract.
     unsafe {
-        if turn.entry.kind() == Kind::Tcp && n <= LARGEST {
+        if turn.entry.kind() == Kind::Tcp && !is_endless(buffer, n) {
             match socket::deliver_bytes(&mut turn, buffer, n, 0) {
                 Err(Errno(libc::ENOTSOCK)) => turn = reborn(turn, Side::Write)?,
                 answer => return answer,
@@ -114,7 +119,7 @@ unsafe fn write_any(mut turn: Turn, buffer: *const c_void, n: usize) -> Result<u
     // SAFETY: the C function's contract.
     unsafe {
         match kind::of(fd, turn.entry) {
-            _ if n > LARGEST => syscall!(libc::SYS_write, fd, buffer, n),
+            _ if is_endless(buffer, n) => syscall!(libc::SYS_write, fd, buffer, n),
             Kind::Tcp | Kind::Stream => socket::deliver_bytes(&mut turn, buffer, n, 0),
             Kind::Datagram => {
                 let flags = record_end(&turn) | libc::MSG_DONTWAIT;
@@ -150,6 +155,9 @@ pub unsafe fn writev(green: &'static Green, fd: c_int, buffers: *const iovec, co
                 socket::deliver_message(&mut turn, &message, 0)
             }
             Kind::Datagram => {
+                if !vector::judge(fd, buffers, count as usize)? {
+                    return Ok(0);
+                }
                 let message = socket::message(buffers, count as usize);
                 let flags = record_end(&turn) | libc::MSG_DONTWAIT;
                 socket::deliver_record(&mut turn, || syscall!(libc::SYS_sendmsg, fd, &message, flags))

@@ -20,7 +20,7 @@ use crate::runtime::offload::{self, Call};
 use crate::syscall;
 
 use super::turn::{AGAIN, Turn, poll_now, without_waiting};
-use super::vector::Rest;
+use super::vector::{self, Rest};
 use super::{kind, terminal};
 
 /// `readv` of `count` buffers.
@@ -240,10 +240,11 @@ unsafe fn attempt(turn: &Turn, buffers: *const iovec, count: usize) -> Result<(u
         let answer = if kind::nonblocking(fd, entry)? { write(fd) } else { reopened(fd, write) };
         return answer.map(|count| (count, true));
     }
+    vector::judge(fd, buffers, count)?;
     if poll_now(fd, libc::POLLOUT) == 0 {
         return Err(AGAIN);
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise; the kernel knows the vector.
     let mut all = unsafe { Rest::new(buffers, count) };
     // Empty buffers at the front could fill the window.
     all.skip(0);

@@ -8,7 +8,7 @@ use libc::{c_int, nfds_t, pollfd, sigset_t, timespec};
 use crate::data::Deadline;
 use crate::data::fdtable::flag;
 use crate::kernel::signal::bit;
-use crate::kernel::{Errno, Result};
+use crate::kernel::{Errno, Result, memory};
 use crate::runtime::{Green, Wait, Wake, descriptors, edges, hub, preempt, raise, signals};
 use crate::syscall;
 
@@ -72,9 +72,11 @@ unsafe fn ppoll_until(
     };
     // A reader that was left empty and has had no edge since: the first look would find nothing.
     let skips = count == 1 && !fds.is_null() && mask.is_null() && deadline != NOW && {
-        // SAFETY: the C function's contract.
-        let one = unsafe { &*fds };
-        one.events & !(libc::POLLIN | libc::POLLRDNORM) == 0 && descriptors::entry(one.fd).has(flag::DRAINED)
+        // SAFETY: plain numbers.
+        unsafe { memory::read(fds) }.is_ok_and(|one| {
+            one.events & !(libc::POLLIN | libc::POLLRDNORM) == 0
+                && descriptors::entry(one.fd).has(flag::DRAINED)
+        })
     };
     // SAFETY: the mask is NULL or live.
     unsafe { until_ready(green, deadline, mask, &wait, skips, look, numbers) }
@@ -84,7 +86,7 @@ unsafe fn look_at(fds: *mut pollfd, count: usize, mask: *const sigset_t) -> Resu
     let now = timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the caller's promise; the kernel checks the array.
     signals::undisturbed(|| unsafe {
-        match quiet(mask) {
+        match quiet(mask)? {
             None => syscall!(libc::SYS_poll, fds, count, 0),
             Some(mask) => syscall!(libc::SYS_ppoll, fds, count, &now, &mask, SIGSET_BYTES),
         }
@@ -92,12 +94,13 @@ unsafe fn look_at(fds: *mut pollfd, count: usize, mask: *const sigset_t) -> Resu
 }
 
 /// The mask for a look, unless it is NULL: preemption is kept out.
-///
-/// # Safety
-/// `mask` is NULL or a live signal set.
-pub unsafe fn quiet(mask: *const sigset_t) -> Option<u64> {
-    // SAFETY: the kernel's signal set is the first eight bytes of libc's.
-    unsafe { mask.cast::<u64>().as_ref() }.map(|mask| mask | bit(preempt::SIGNAL))
+pub fn quiet(mask: *const sigset_t) -> Result<Option<u64>> {
+    if mask.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: a number. The kernel's signal set is the first eight bytes of libc's.
+    let mask = unsafe { memory::read(mask.cast::<u64>())? };
+    Ok(Some(mask | bit(preempt::SIGNAL)))
 }
 
 /// Looks until something is ready or `deadline` has passed. `skips`: the first look would find nothing. `numbers` are
@@ -119,6 +122,10 @@ pub unsafe fn until_ready<I: Iterator<Item = i32> + Clone>(
     }
     let (mut last, mut parked, mut skips) = (deadline == NOW, false, skips);
     let answer = loop {
+        // SAFETY: the caller's promise.
+        if last && !mask.is_null() && unsafe { interrupted(green, mask, wait) } {
+            break Err(Errno(libc::EINTR));
+        }
         match if core::mem::take(&mut skips) { Ok(0) } else { look() } {
             Ok(0) if !last => {}
             answer => break answer,
@@ -147,6 +154,19 @@ pub unsafe fn until_ready<I: Iterator<Item = i32> + Clone>(
     answer
 }
 
+/// Whether a look that finds nothing is interrupted, though it does not wait, by what waits for `green` and `mask` lets in.
+/// The kernel knows its own; here are those that are queued.
+///
+/// # Safety
+/// `mask` is a live signal set.
+#[cold]
+unsafe fn interrupted(green: &Green, mask: *const sigset_t, wait: &Wait) -> bool {
+    signals::waiting() && !(wait.over)(wait.a, wait.b) && {
+        // SAFETY: the caller's promise.
+        unsafe { masked(green, mask, || signals::deliver(green)) }.is_some()
+    }
+}
+
 /// Waits with `mask`, unless it is NULL, in place of the thread's own signal mask.
 ///
 /// # Safety
@@ -172,12 +192,13 @@ pub fn milliseconds(timeout: c_int) -> Deadline {
 }
 
 /// The end of a relative timeout; NULL: never. EINVAL: no time at all.
-///
-/// # Safety
-/// `timeout` is NULL or live.
-pub unsafe fn timespec_deadline(timeout: *const timespec) -> Result<Deadline> {
-    // SAFETY: the caller's promise.
-    let Some(time) = (unsafe { timeout.as_ref() }) else { return Ok(Deadline::NEVER) };
+#[allow(clippy::not_unsafe_ptr_arg_deref, reason = "an address that leads nowhere gives EFAULT")]
+pub fn timespec_deadline(timeout: *const timespec) -> Result<Deadline> {
+    if timeout.is_null() {
+        return Ok(Deadline::NEVER);
+    }
+    // SAFETY: plain numbers.
+    let time = unsafe { memory::read(timeout)? };
     if time.tv_sec < 0 || !(0..1_000_000_000).contains(&time.tv_nsec) {
         return Err(Errno(libc::EINVAL));
     }

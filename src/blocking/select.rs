@@ -7,7 +7,7 @@ use core::ptr;
 use libc::{c_int, fd_set, pollfd, sigset_t, timespec, timeval};
 
 use crate::data::Deadline;
-use crate::kernel::{Errno, Result};
+use crate::kernel::{Errno, Result, memory};
 use crate::runtime::hub::active;
 use crate::runtime::{Green, Wait, descriptors, signals};
 use crate::syscall;
@@ -73,10 +73,10 @@ impl Sets {
         let mut now = timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: see the file's header; a copy has room for `words`.
         signals::undisturbed(|| unsafe {
-            let quiet = quiet(self.mask);
+            let quiet = quiet(self.mask)?;
             let mask = [quiet.as_ref().map_or(ptr::null(), ptr::from_ref) as usize, SIGSET_BYTES];
             for (copy, set) in copies.iter_mut().zip(self.sets).filter(|(_, set)| !set.is_null()) {
-                ptr::copy_nonoverlapping(set, copy.as_mut_ptr(), words);
+                memory::copy(set.cast(), copy.as_mut_ptr().cast(), words * size_of::<u64>())?;
             }
             let place =
                 |index: usize| if self.sets[index].is_null() { 0 } else { copies[index].as_ptr() as usize };
@@ -84,7 +84,7 @@ impl Sets {
                 syscall!(libc::SYS_pselect6, self.n, place(0), place(1), place(2), &mut now, mask.as_ptr())?;
             if keep(ready) {
                 for (copy, set) in copies.iter().zip(self.sets).filter(|(_, set)| !set.is_null()) {
-                    ptr::copy_nonoverlapping(copy.as_ptr(), set, words);
+                    memory::copy(copy.as_ptr().cast(), set.cast(), words * size_of::<u64>())?;
                 }
             }
             Ok(ready)
@@ -106,11 +106,12 @@ pub unsafe fn select(
     sets: [*mut fd_set; 3],
     timeout: *mut timeval,
 ) -> Result<usize> {
-    // SAFETY: the C function's contract.
-    let Some(time) = (unsafe { timeout.as_mut() }) else {
-        // SAFETY: as above.
+    if timeout.is_null() {
+        // SAFETY: the C function's contract.
         return unsafe { until(green, n, sets, Deadline::NEVER, ptr::null()) };
-    };
+    }
+    // SAFETY: plain numbers.
+    let time = unsafe { memory::read(timeout)? };
     if time.tv_sec < 0 || time.tv_usec < 0 {
         return Err(Errno(libc::EINVAL));
     }
@@ -123,7 +124,7 @@ pub unsafe fn select(
         let deadline = timespec_deadline(&wait)?;
         let answer = until(green, n, sets, deadline, ptr::null());
         if let Some(left) = deadline.remaining() {
-            *time = timeval { tv_sec: left.as_secs() as i64, tv_usec: left.subsec_micros() as i64 };
+            *timeout = timeval { tv_sec: left.as_secs() as i64, tv_usec: left.subsec_micros() as i64 };
         }
         answer
     }

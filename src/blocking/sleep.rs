@@ -6,7 +6,7 @@
 use libc::{c_int, clockid_t, timespec};
 
 use crate::data::Deadline;
-use crate::kernel::{Errno, Result, clock};
+use crate::kernel::{Errno, Result, clock, memory};
 use crate::runtime::{Green, Wait, Wake, raise, steps};
 use crate::syscall;
 
@@ -28,7 +28,7 @@ pub unsafe fn clock_nanosleep(
 ) -> Result<()> {
     sleepable(clock)?;
     // SAFETY: the C function's contract.
-    let time = nanoseconds(unsafe { request.as_ref() }.ok_or(Errno(libc::EFAULT))?)?;
+    let time = nanoseconds(&unsafe { memory::read(request)? })?;
     if flags & libc::TIMER_ABSTIME != 0 {
         return until(g, clock, time).map_err(|(errno, _)| errno);
     }
@@ -40,10 +40,9 @@ pub unsafe fn clock_nanosleep(
     let end = clock::read(clock).ok_or(Errno(libc::EINVAL))?.saturating_add(time);
     until(g, clock, end).map_err(|(errno, left)| {
         if errno.0 == libc::EINTR && !remaining.is_null() {
+            let left = timespec { tv_sec: (left / SECOND) as i64, tv_nsec: (left % SECOND) as i64 };
             // SAFETY: the C function's contract.
-            unsafe {
-                *remaining = timespec { tv_sec: (left / SECOND) as i64, tv_nsec: (left % SECOND) as i64 }
-            };
+            return unsafe { memory::write(remaining, left) }.err().unwrap_or(errno);
         }
         errno
     })

@@ -84,8 +84,8 @@ unsafe fn receive_any(
     if flags & libc::MSG_WAITALL != 0 && kind.is_stream() {
         let whole = iovec { iov_base: buffer, iov_len: n };
         // SAFETY: one buffer, on this frame.
-        let rest = unsafe { Rest::new(&whole, 1) };
-        return receive_all(&mut turn, rest, flags, &mut || attempt().map(|count| (count, false)));
+        let whole = || unsafe { Rest::new(&whole, 1) };
+        return receive_all(&mut turn, &whole, flags, &mut || attempt().map(|count| (count, false)));
     }
     if flags & libc::MSG_PEEK != 0 {
         return peek(&mut turn, attempt);
@@ -112,7 +112,7 @@ pub unsafe fn recvmsg(green: &'static Green, fd: c_int, message: *mut msghdr, fl
                 let ends = libc::MSG_EOR | libc::MSG_CTRUNC;
                 Ok((count, (*message).msg_controllen > 0 || (*message).msg_flags & ends != 0))
             };
-            return receive_all(&mut turn, buffers(), flags, &mut first);
+            return receive_all(&mut turn, &buffers, flags, &mut first);
         }
         if flags & libc::MSG_PEEK != 0 {
             return peek(&mut turn, attempt);
@@ -141,6 +141,9 @@ pub fn receive(
                 return came(turn, count, asked);
             }
             Err(AGAIN) => {
+                if has_ended(turn) {
+                    return Ok(0);
+                }
                 turn.entry.short_read();
                 turn.wait()?;
             }
@@ -152,6 +155,12 @@ pub fn receive(
     }
 }
 
+/// Whether nothing more can be received: a socket of letters says EAGAIN then, but a receive that waits ends with 0.
+#[inline(always)]
+fn has_ended(turn: &Turn) -> bool {
+    turn.entry.kind() == Kind::Datagram && turn.reports(libc::POLLRDHUP) && turn.must_block().is_ok()
+}
+
 /// `count` bytes came of those asked for. None: the end, or what a TLS connection failed with.
 #[inline(always)]
 fn came(turn: &Turn, count: usize, asked: impl Fn() -> usize) -> Result<usize> {
@@ -159,9 +168,16 @@ fn came(turn: &Turn, count: usize, asked: impl Fn() -> usize) -> Result<usize> {
 }
 
 /// A look that takes nothing.
-fn peek(turn: &mut Turn, attempt: impl FnMut() -> Result<usize>) -> Result<usize> {
-    let count = turn.repeat(attempt)?;
-    came(turn, count, || 1)
+fn peek(turn: &mut Turn, mut attempt: impl FnMut() -> Result<usize>) -> Result<usize> {
+    loop {
+        match attempt() {
+            Err(AGAIN) if !has_ended(turn) => turn.wait()?,
+            answer => {
+                turn.left(false);
+                return came(turn, if answer == Err(AGAIN) { 0 } else { answer? }, || 1);
+            }
+        }
+    }
 }
 
 /// A receive with SO_RCVLOWAT: less than that is not enough, unless less was asked for or nothing more can come.
@@ -188,27 +204,30 @@ fn receive_enough(
 }
 
 /// MSG_WAITALL: fills the vector, or gives what came before an end, an error, a timeout or a signal. `first` tells as
-/// well whether its part stands alone (control data came with it).
-fn receive_all(
+/// well whether its part stands alone (control data came with it). `whole` is the vector, once the kernel knows it.
+fn receive_all<'a>(
     turn: &mut Turn,
-    mut rest: Rest<'_>,
+    whole: &dyn Fn() -> Rest<'a>,
     flags: c_int,
     first: &mut dyn FnMut() -> Result<(usize, bool)>,
 ) -> Result<usize> {
-    let (fd, total, peeks) = (turn.fd, rest.total(), flags & libc::MSG_PEEK != 0);
+    let (fd, peeks) = (turn.fd, flags & libc::MSG_PEEK != 0);
     let now = flags & !libc::MSG_WAITALL | libc::MSG_DONTWAIT;
-    let mut got = 0;
+    let (mut got, mut rest) = (0, None);
     loop {
         // Nothing more will come: then this look is the last.
         let ending = peeks && turn.reports(libc::POLLRDHUP | libc::POLLERR);
-        let answer = if got == 0 || peeks { first() } else { next_part(fd, rest, now) };
+        let answer = match rest {
+            Some(rest) if !peeks => next_part(fd, rest, now),
+            _ => first(),
+        };
         match answer {
             Ok((count, alone)) => {
                 got = if peeks { count } else { got + count };
-                if count == 0 || alone || ending || got >= total {
+                if count == 0 || alone || ending || got >= whole().total() {
                     break;
                 }
-                rest.skip(if peeks { 0 } else { count });
+                rest.get_or_insert_with(whole).skip(if peeks { 0 } else { count });
                 if !peeks && !turn.entry.short_read() {
                     continue;
                 }
@@ -231,7 +250,7 @@ fn receive_all(
         }
     }
     turn.left(false);
-    came(turn, got, || total)
+    came(turn, got, || whole().total())
 }
 
 fn next_part(fd: c_int, rest: Rest<'_>, flags: c_int) -> Result<(usize, bool)> {
@@ -410,12 +429,37 @@ fn deliver<'a>(
                 turn.left(false);
                 return Ok(count);
             }
-            Err(AGAIN) => turn.wait()?,
+            Err(AGAIN) => {
+                turn.wait()?;
+                if let Err(errno) = after_wait(turn) {
+                    turn.left(false);
+                    return Err(errno);
+                }
+            }
             Err(errno) => {
                 turn.left(false);
                 return Err(errno);
             }
         }
+    }
+}
+
+/// What a send on an AF_UNIX stream that has waited ends with: an error of the socket, or EPIPE without a signal. A new
+/// one would say EPIPE first, and raise SIGPIPE.
+pub fn after_wait(turn: &Turn) -> Result<()> {
+    let ask = |name| kind::option::<c_int>(turn.fd, libc::SOL_SOCKET, name).unwrap_or(0);
+    if turn.entry.kind() != Kind::Stream || ask(libc::SO_DOMAIN) != libc::AF_UNIX {
+        return Ok(());
+    }
+    match if turn.reports(libc::POLLERR) { ask(libc::SO_ERROR) } else { 0 } {
+        0 => {}
+        errno => return Err(Errno(errno)),
+    }
+    let quietly = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: nothing is sent.
+    match unsafe { syscall!(libc::SYS_sendto, turn.fd, 0, 0, quietly) } {
+        Err(Errno(libc::EPIPE)) => Err(Errno(libc::EPIPE)),
+        _ => Ok(()),
     }
 }
 
@@ -439,7 +483,7 @@ fn deliver_rest(turn: &mut Turn, mut rest: Rest<'_>, flags: c_int, mut sent: usi
             Err(AGAIN) => match turn.wait() {
                 Err(Errno::CANCELLED) => return Err(Errno::CANCELLED),
                 // An error is for the next call to find.
-                Ok(()) if !turn.reports(libc::POLLERR | libc::POLLHUP) => {}
+                Ok(()) if after_wait(turn).is_ok() && !turn.reports(libc::POLLERR | libc::POLLHUP) => {}
                 _ => break,
             },
             Err(_) => break,

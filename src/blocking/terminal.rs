@@ -7,13 +7,9 @@
 //! Safety: the system calls here write into our own variables, or nothing.
 
 use core::ffi::c_int;
-use core::time::Duration;
 
 use crate::kernel::{Errno, Result, signal};
 use crate::syscall;
-
-/// How long a reader of a terminal waits between two looks at whether it may.
-pub const LOOK: Duration = Duration::from_millis(100);
 
 /// What the kernel does before a read of `fd`. EIO: a terminal that this process may not read from the background.
 pub fn before_read(fd: c_int) -> Result<()> {

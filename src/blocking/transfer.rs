@@ -26,8 +26,8 @@ use crate::runtime::offload::{self, Call};
 use crate::runtime::{Green, hub};
 use crate::syscall;
 
-use super::kind;
 use super::turn::{AGAIN, Turn, poll_now, without_waiting};
+use super::{kind, socket};
 
 const NOWAIT: c_uint = libc::SPLICE_F_NONBLOCK;
 /// What one try sends at most: a fast receiver must not keep the others waiting.
@@ -173,6 +173,7 @@ impl Transfer {
             turn.must_block().and_then(|()| turn.nap())?;
         } else {
             turn.wait()?;
+            socket::after_wait(turn)?;
         }
         // An error is for the next call to find.
         if begun && turn.reports(libc::POLLERR | libc::POLLHUP) { Err(AGAIN) } else { Ok(()) }

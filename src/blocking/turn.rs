@@ -12,6 +12,7 @@
 //! Safety: the system calls here ask about a number and write into our own variables.
 
 use core::ffi::c_int;
+use core::time::Duration;
 
 use crate::data::Deadline;
 use crate::data::fdtable::{Kind, flag};
@@ -21,10 +22,13 @@ use crate::runtime::edges::{self, Side};
 use crate::runtime::{Green, Wait, Wake, hub, raise};
 use crate::syscall;
 
-use super::{kind, terminal};
+use super::kind;
 
 /// The answer of a try that would have waited.
 pub const AGAIN: Errno = Errno(libc::EAGAIN);
+
+/// How long a wait lasts between two looks, where an edge may be missing.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// One call on one descriptor.
 pub struct Turn {
@@ -129,7 +133,7 @@ impl Turn {
             return Err(Errno(libc::EBADF));
         }
         let at = (self.fd, self.entry);
-        let until = if self.looks_again() { deadline.min(Deadline::after(terminal::LOOK)) } else { deadline };
+        let until = if self.looks_again() { deadline.min(Deadline::after(LOOK)) } else { deadline };
         match edges::park(self.green, at, self.side, &wait, until, self.woken) {
             Ok(Wake::TimedOut) if until < deadline => self.ended(Wake::Ready, deadline),
             Ok(wake) => self.ended(wake, deadline),
@@ -137,9 +141,13 @@ impl Turn {
         }
     }
 
-    /// Whether it reads a terminal: no edge tells that the process is in the background now.
+    /// Whether it reads a terminal, or writes to a socket that may be AF_UNIX: no edge tells that the process is in the
+    /// background now, or that one of the ends was shut down for writing here, for reading there.
     fn looks_again(&self) -> bool {
-        self.side == Side::Read && self.entry.kind() == Kind::Device && self.entry.has(flag::TERMINAL)
+        match self.side {
+            Side::Read => self.entry.kind() == Kind::Device && self.entry.has(flag::TERMINAL),
+            Side::Write => matches!(self.entry.kind(), Kind::Stream | Kind::Datagram),
+        }
     }
 
     /// A wait where the kernel gives no edge: sleeps a little.

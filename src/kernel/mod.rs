@@ -5,6 +5,7 @@ pub mod clock;
 pub mod clone;
 pub mod fs;
 pub mod log;
+pub mod memory;
 pub mod options;
 pub mod patch;
 pub mod real;

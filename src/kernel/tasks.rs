@@ -67,6 +67,21 @@ pub fn computes(tid: c_int) -> bool {
     told == Some(b'R')
 }
 
+/// For how many numbers the kernel's table of this process's descriptors has room.
+pub fn descriptor_room() -> Option<usize> {
+    let (path, flags) = (c"/proc/self/status".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+    let mut text = [0u8; 1024];
+    // SAFETY: path and buffer are ours, the descriptor is closed at once.
+    let length = unsafe {
+        let fd = syscall!(libc::SYS_openat, libc::AT_FDCWD, path, flags).ok()?;
+        let length = syscall!(libc::SYS_read, fd, text.as_mut_ptr(), text.len());
+        let _ = syscall!(libc::SYS_close, fd);
+        length.ok()?
+    };
+    let mut lines = text[..length].split(|byte| *byte == b'\n');
+    lines.find_map(|line| number(line.strip_prefix(b"FDSize:")?.trim_ascii(), 10))
+}
+
 struct Directory(c_int);
 
 impl Directory {

@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use crate::data::bell::Mark;
 use crate::data::fdtable::{self, FdTable, Kind, flag, gone};
 use crate::data::list::List;
+use crate::kernel::tasks;
 use crate::syscall;
 
 use super::green::{Green, Wake, this};
@@ -31,6 +32,16 @@ static MARKED: Mark = Mark::new();
 static INHERITED: AtomicBool = AtomicBool::new(false);
 /// The library's own descriptors: epoll, kick, timer; io_uring, the signalfd, the clock's.
 static OWN: [AtomicI32; 6] = [const { AtomicI32::new(-1) }; 6];
+
+/// For how many numbers the kernel's table had room before we put ours at its end; 0: not known.
+static ROOM: AtomicU32 = AtomicU32::new(0);
+
+/// Before activation, and before the first descriptor of ours. A fork child has its parent's.
+pub(super) fn measure() {
+    if ROOM.load(Ordering::Relaxed) == 0 {
+        ROOM.store(tasks::descriptor_room().unwrap_or(0) as u32, Ordering::Relaxed);
+    }
+}
 
 /// Reserves the table, at activation. Without memory for it every number is far: slow, but right.
 pub(super) fn activate(poller: &Poller) {
@@ -105,7 +116,8 @@ pub fn persist(entry: &Entry) {
 /// The end of the numbers that a descriptor set can speak of. Programs hand `getdtablesize()` to `select` with smaller
 /// sets and rely on the kernel to stop at the numbers in use; our own high ones must not change that.
 pub fn sets_end() -> i32 {
-    TABLE.used().next_multiple_of(64).max(libc::FD_SETSIZE) as i32
+    let room = ROOM.load(Ordering::Relaxed) as usize;
+    TABLE.used().next_multiple_of(64).max(libc::FD_SETSIZE).max(room) as i32
 }
 
 /// `fd` is in use. On the hub's thread: others have no say in where the numbers end.
@@ -320,6 +332,7 @@ fn sweep_marked() {
 
 /// In a fork child, dormant: nothing is known, nobody waits. What is used there later is classified then.
 pub(super) fn forked() {
+    ROOM.store(sets_end() as u32, Ordering::Relaxed);
     TABLE.forget();
     MARKED.forget();
     OWN.iter().for_each(|own| own.store(-1, Ordering::Relaxed));

@@ -123,6 +123,7 @@ pub(super) fn bypassed(green: &Green) -> bool {
 impl Hub {
     /// Makes green thread 0 out of the calling thread, the process's first. The poller comes up with it.
     pub(super) fn activate(&'static self, tid: i32) -> crate::kernel::Result<()> {
+        descriptors::measure();
         let poller = Poller::new()?;
         descriptors::activate(&poller);
         uring::activate();

@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use libc::{siginfo_t, ucontext_t};
 
-use crate::kernel::signal;
+use crate::kernel::{memory, signal};
 use crate::runtime::green::{Green, State, this};
 use crate::runtime::hub::hub;
 use crate::runtime::{inbox, overflow, preempt};
@@ -40,6 +40,9 @@ const FRAMES: usize = 16;
 pub(super) extern "C" fn wrapper(sig: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel's own structs, on this stack.
     let (info, context) = unsafe { (&mut *info, &mut *context.cast::<ucontext_t>()) };
+    if is_fault(sig, info) && memory::recovers(context) {
+        return;
+    }
     match this() {
         // A foreign thread, which the kernel chose.
         None => act(sig, info, context, &action::wanted(sig), None),
