@@ -7,6 +7,22 @@ mod common;
 cases!("batch.c": all, for_one, stream, full, wrong);
 cases!("closing.c": all_closed, large_select, high_numbers);
 
+mod too_many {
+    use super::common;
+    cases!("too_many.c": accepts, makes, passes);
+
+    /// Without io_uring.
+    #[test]
+    fn accepts_by_mode() {
+        common::Program::of("too_many.c").arg("accepts").env("EVENTLET_FAULT", "16").green();
+    }
+}
+
+mod passed {
+    use super::common;
+    cases!("passed.c": kinds, many, to_child, credentials, records);
+}
+
 cases!("answers.c": swapped, cancelled, shared);
 
 /// Most answers are there when their reader comes to look: it does not park, the poller is not asked.
