@@ -39,6 +39,12 @@ mod timers {
         rests, timer_descriptor);
 }
 
+/// Handlers that wait: for a collector's go, for data, for threads at the program's end.
+mod waiting_handlers {
+    use super::common;
+    cases!("waiting_handlers.c": world, interrupts, nested, left, exits_from_pause, exits_from_work);
+}
+
 /// Those for the process reach main, each of them. (A busy kernel gives one in some thousands to another thread.)
 #[test]
 fn two_hundred() {

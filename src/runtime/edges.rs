@@ -117,13 +117,13 @@ pub fn park_many(
     deadline: Deadline,
 ) -> Wake {
     // SAFETY: the nodes of the running thread; none is linked, since it does not wait.
-    let nodes = unsafe { &mut *green.nodes.get() };
+    let nodes = || unsafe { &mut *green.nodes.get() };
     let mut far = false;
     let count = fds.clone().count();
-    if nodes.len() < count {
-        nodes.resize_with(count, Node::new);
+    if nodes().len() < count {
+        nodes().resize_with(count, Node::new);
     }
-    for (fd, node) in fds.clone().zip(nodes.iter()) {
+    for (fd, node) in fds.clone().zip(nodes().iter()) {
         let entry = TABLE.get(fd);
         if TABLE.is_far(entry) || register(fd, entry).is_err() {
             far = true;
@@ -134,7 +134,8 @@ pub fn park_many(
     }
     let next_look = Deadline(crate::kernel::clock::now() + NAP.1);
     let wake = green.park(wait, if far { deadline.min(next_look) } else { deadline });
-    for (_, node) in fds.zip(nodes.iter()) {
+    // Asked for again: a signal handler may have waited for more of them meanwhile.
+    for (_, node) in fds.zip(nodes().iter()) {
         node.unlink();
     }
     if wake == Wake::TimedOut && far && deadline > next_look { Wake::Ready } else { wake }

@@ -167,6 +167,10 @@ pub struct Green {
 
     /// What it calls is no cancellation point now, whatever it calls.
     pub(super) deaf: Cell<bool>,
+    /// Whether the handler that the bypass is up for may lower it, to wait.
+    pub(super) may_open: Cell<bool>,
+    /// Whether a handler that was called at the last delivery has left the wait that it interrupted.
+    pub(super) disturbed: Cell<bool>,
     /// Since when it is parked, and its wait known to be over: for the detector.
     pub(super) parked_at: Cell<u64>,
     pub(super) over_since: Cell<u64>,
@@ -264,6 +268,8 @@ impl Green {
             nodes: UnsafeCell::new(Vec::new()),
             cancelled: Cell::new(false),
             deaf: Cell::new(false),
+            may_open: Cell::new(false),
+            disturbed: Cell::new(false),
             raise: Raise::new(),
             joiner: Cell::new(Joiner::None),
             ended: AtomicU32::new(0),
@@ -307,6 +313,7 @@ impl Green {
         self.ended.store(0, Ordering::Relaxed);
         self.cancelled.set(false);
         self.deaf.set(false);
+        self.may_open.set(false);
         self.awaited.set(0);
         self.lent.set(-1);
     }
@@ -399,10 +406,13 @@ impl Green {
             if raises && raise::is_due(self) {
                 return Wake::Cancelled;
             }
-            if let Some(wake) = signals::deliver(self)
-                && interruptible
-            {
-                return wake;
+            if let Some(wake) = signals::deliver(self) {
+                if interruptible {
+                    return wake;
+                }
+                if self.disturbed.get() {
+                    return Wake::Ready;
+                }
             }
             self.state.set(State::Parked);
             self.parked_cycles.set(hub.cycles());
@@ -446,7 +456,7 @@ impl Green {
         self.deaf.set(false);
     }
 
-    /// Whether it is in the hub or in a signal handler, where nothing may park.
+    /// Whether it is in the hub or in a signal handler that has not waited yet.
     #[inline(always)]
     pub fn in_bypass(&self) -> bool {
         self.bypass.get() != 0 && hub::bypassed(self)
@@ -479,9 +489,10 @@ pub fn this() -> Option<&'static Green> {
     unsafe { fs::this().cast::<Green>().as_ref() }
 }
 
-/// The green thread that may park here: None on a foreign thread, while dormant, in the hub and in signal handlers.
+/// The green thread that may park here: None on a foreign thread, while dormant, in the hub and in a signal handler that
+/// came at a bad moment.
 #[inline(always)]
 pub fn current() -> Option<&'static Green> {
     let green = this()?;
-    if green.in_bypass() { None } else { Some(green) }
+    if green.in_bypass() && !signals::open(green) { None } else { Some(green) }
 }

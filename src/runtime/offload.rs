@@ -112,6 +112,11 @@ pub unsafe fn call(green: &'static Green, call: &Call) -> Option<Result<usize>> 
     }
 }
 
+/// Whether a call is made for `green`.
+pub(super) fn serves(green: &Green) -> bool {
+    helpers().any(|helper| ptr::eq(helper.owner.get(), green))
+}
+
 /// `green` has left its wait by longjmp: its call must not go on in its memory.
 pub(super) fn abandon(green: &Green) {
     for helper in helpers().filter(|helper| ptr::eq(helper.owner.get(), green)) {

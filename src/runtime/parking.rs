@@ -97,6 +97,10 @@ pub fn park(
         // The usual end: a waker took the node out, and nobody else touches it.
         return wake;
     }
+    if green.disturbed.get() && matches!(wake, Some(Wake::Interrupted | Wake::Restart)) {
+        // No waker took the node out.
+        return wake;
+    }
     if leave(green) { wake } else { Some(Wake::Ready) }
 }
 

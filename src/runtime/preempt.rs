@@ -117,7 +117,7 @@ pub(super) fn is_own(pc: usize) -> bool {
 }
 
 /// Whether this PC may be switched away from.
-fn switchable(pc: usize) -> bool {
+pub(super) fn switchable(pc: usize) -> bool {
     FROM.iter()
         .zip(&TO)
         .all(|(from, to)| !(from.load(Ordering::Relaxed)..to.load(Ordering::Relaxed)).contains(&pc))

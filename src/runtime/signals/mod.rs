@@ -84,6 +84,7 @@ pub fn deliver(green: &Green) -> Option<Wake> {
 #[cold]
 fn deliver_queued(green: &Green) -> Option<Wake> {
     let mut answer = None;
+    green.disturbed.set(false);
     while let Some((sig, info)) = queue::take(|sig, target| {
         !mask::blocks(green, sig) && green.awaited.get() & bit(sig) == 0 && is_for(green, sig, target)
     }) {
@@ -288,6 +289,13 @@ pub fn undisturbed(mut call: impl FnMut() -> Result<usize>) -> Result<usize> {
         answer = signal::masked(signal::mask() | bit(preempt::SIGNAL), &mut call);
     }
     answer
+}
+
+/// The handler that `green` is in, which is on the processor, is about to make a call that may wait. Whether it may: then
+/// the bypass is down.
+#[cold]
+pub(super) fn open(green: &Green) -> bool {
+    wrapper::open(green)
 }
 
 /// Whether the handler whose frame is recorded in the bypass of `green`, which is on the processor, still runs.

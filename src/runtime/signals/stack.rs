@@ -71,6 +71,11 @@ fn ours() -> Range<usize> {
     base..base + SIZE
 }
 
+/// Whether `address` is on the one alternate stack that all threads share.
+pub(super) fn is_shared(address: usize) -> bool {
+    ours().contains(&address)
+}
+
 /// Gives the hub's kernel thread its alternate stack; the one it had is `first`'s.
 pub fn install(first: &Green) -> Result<()> {
     const FLAGS: c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;

@@ -5,6 +5,11 @@
 //! bypass holds the address of the outermost handler's frame. A handler that is left by longjmp cannot lower it: that
 //! it is gone shows when the stack pointer has passed its frame.
 //!
+//! A handler that wants to wait (a garbage collector stops the world so, and exit joins threads) is *opened* at its first
+//! call that might: the wait that it interrupted is left, the bypass lowered, and it goes on as any code of its thread.
+//! That wait looks again when it has returned. It is not opened where the signal came in the midst of libc or of this
+//! library, whose locks the thread may hold: there it waits as bare, and the hub with it.
+//!
 //! Safety: raw system calls and atomics only, no errno, no lock that the interrupted code may hold. The handler is
 //! called with the kernel's own arguments.
 
@@ -17,7 +22,7 @@ use libc::{siginfo_t, ucontext_t};
 use crate::kernel::{memory, signal};
 use crate::runtime::green::{Green, State, this};
 use crate::runtime::hub::hub;
-use crate::runtime::{inbox, overflow, preempt};
+use crate::runtime::{inbox, offload, overflow, parking, preempt};
 use crate::syscall;
 
 use super::owners::Owner;
@@ -47,7 +52,8 @@ pub(super) extern "C" fn wrapper(sig: c_int, info: *mut siginfo_t, context: *mut
         // A foreign thread, which the kernel chose.
         None => act(sig, info, context, &action::wanted(sig), None),
         Some(green) => match whose(green, sig, info, context) {
-            Whose::Here => in_place(green, sig, info, context),
+            Whose::Here => in_place(green, sig, info, context, may_open(green, context)),
+            Whose::Resent => in_place(green, sig, info, context, !offload::serves(green)),
             Whose::Process => wait(sig, info, core::ptr::null()),
             Whose::Thread(target) => wait(sig, info, target),
             Whose::Nobody => {}
@@ -73,6 +79,8 @@ pub(super) fn resend(sig: c_int, info: &siginfo_t) {
 
 enum Whose {
     Here,
+    /// Sent by [`resend`], where nothing is half done.
+    Resent,
     Process,
     Thread(&'static Green),
     Nobody,
@@ -90,8 +98,9 @@ fn whose(green: &Green, sig: c_int, info: &mut siginfo_t, context: &ucontext_t) 
     let resent = RESENT.load(Ordering::Relaxed) == sig;
     if resent {
         RESENT.store(0, Ordering::Relaxed);
+        return Whose::Resent;
     }
-    if resent || is_fault(sig, info) {
+    if is_fault(sig, info) {
         return Whose::Here;
     }
     // On its way in or out, a thread is not on the processor: it looks into the queue when its turn begins.
@@ -137,24 +146,61 @@ fn is_from_here(info: &siginfo_t) -> bool {
     unsafe { syscall!(libc::SYS_getpid) == Ok(info.si_pid() as usize) }
 }
 
-/// Calls the handler with the bypass of `green` up.
-fn in_place(green: &Green, sig: c_int, info: &siginfo_t, context: &mut ucontext_t) {
+/// Whether a handler that the kernel calls for `green` now may wait: nothing is half done where it was interrupted, and its
+/// frame is not in the way of another thread's.
+fn may_open(green: &Green, context: &ucontext_t) -> bool {
+    preempt::switchable(context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize)
+        && !stack::is_shared(core::ptr::from_ref(context).addr())
+        && !offload::serves(green)
+}
+
+/// See [`super::open`].
+pub(super) fn open(green: &Green) -> bool {
+    if !green.may_open.replace(false) {
+        return false;
+    }
+    green.bypass.set(0);
+    green.awaited.set(0);
+    parking::abandon(green);
+    mask::adopt(green, signal::mask());
+    true
+}
+
+/// Calls the handler with the bypass of `green` up. `may_open`: it may lower it.
+fn in_place(green: &Green, sig: c_int, info: &siginfo_t, context: &mut ucontext_t, may_open: bool) {
     HANDLED.store(handled().wrapping_add(1), Ordering::Relaxed);
     let interrupted = context.uc_mcontext.gregs[libc::REG_RSP as usize] as usize;
     let wanted = action::wanted(sig);
     let moves = wanted.flags & libc::SA_ONSTACK as usize != 0;
     let top = if moves { stack::top(green, interrupted) } else { None };
-    if green.bypass.get() != 0 && alive(green, interrupted) {
-        return act(sig, info, context, &wanted, top);
+    let nested = green.bypass.get() != 0 && alive(green, interrupted);
+    // One that is called in the midst of another does not open that one where it may not open itself.
+    let outer_may = nested && green.may_open.get();
+    let may_open = if nested { may_open && outer_may } else { may_open };
+    let (before, deaf) = (kernel_mask(context), green.deaf.get());
+    green.may_open.set(may_open);
+    if !nested {
+        // A word below the top: inside the stack, and above what the handler uses.
+        green.bypass.set(top.map_or(core::ptr::from_mut(context) as usize, |top| top - 8));
     }
-    let before = kernel_mask(context);
-    // A word below the top: inside the stack, and above what the handler uses.
-    green.bypass.set(top.map_or(core::ptr::from_mut(context) as usize, |top| top - 8));
     act(sig, info, context, &wanted, top);
-    green.bypass.set(0);
-    // A handler may change the mask that its return brings back.
-    if kernel_mask(context) != before {
+    let opened = may_open && !green.may_open.get();
+    green.may_open.set(outer_may && !opened);
+    if !nested {
+        green.bypass.set(0);
+    }
+    if opened {
+        green.deaf.set(deaf);
+        green.disturbed.set(true);
+    }
+    // A handler may change the mask that its return brings back; one that was opened has changed its thread's.
+    if opened || !nested && kernel_mask(context) != before {
         mask::adopt(green, kernel_mask(context));
+    }
+    if opened && queue::any() {
+        // What waited for the old mask to come back.
+        super::reroute();
+        hub().spend();
     }
 }
 
