@@ -88,6 +88,8 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("join.c", "timed", &["pthread_timedjoin_np", "pthread_clockjoin_np"]),
     ("join.c", "try_loop", &["pthread_tryjoin_np"]),
     ("join.c", "wrong", &["pthread_detach"]),
+    ("libaio.c", "by_library", &["syscall"]),
+    ("libaio.c", "by_number", &["syscall"]),
     ("lookups.c", "by_handle", &["dlsym"]),
     ("masks.c", "actions", &["siginterrupt"]),
     ("meet.c", "barriers", &["pthread_barrier_wait"]),
@@ -194,6 +196,10 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ("transfer.c", "teed", &["tee"]),
     ("transfer.c", "vectors", &["preadv2", "pwritev2"]),
     ("transfer.c", "vmspliced", &["vmsplice"]),
+    ("uring.c", "by_enter", &["io_uring_enter", "io_uring_enter2"]),
+    ("uring.c", "by_number", &["syscall"]),
+    ("uring.c", "submits", &["io_uring_submit_and_wait", "io_uring_submit_and_wait_timeout"]),
+    ("uring.c", "waits", &["__io_uring_get_cqe", "io_uring_wait_cqes"]),
 ];
 
 /// Rows without which the same comes out another way, and why.
@@ -204,6 +210,7 @@ const OTHER_WAYS: &[(&str, &[&str])] = &[
     ),
     ("the kernel's event wakes the waiters too", &["shutdown"]),
     ("for Eventlet's own descriptors in an unpatched program: tests/capi.rs needs it", &["epoll_ctl"]),
+    ("Debian's liburing calls io_uring_wait_cqes in it, which is a row", &["io_uring_wait_cqe_timeout"]),
     ("no terminal without hardware keeps one waiting", &["tcdrain", "tcsendbreak", "tcsetattr"]),
     ("a resolver that needs nobody answers at once", &["gai_suspend", "getaddrinfo_a"]),
     ("they differ for TLS alone: tests/tls.rs needs them", &["getpeername", "getsockname", "getsockopt"]),

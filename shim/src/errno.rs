@@ -131,6 +131,11 @@ pub fn code(result: Result<()>) -> c_int {
     result.map_or_else(acted, |()| 0)
 }
 
+/// The convention of liburing: the value, or the error as a negative number; errno stays.
+pub fn negative(result: Result<c_int>) -> c_int {
+    result.unwrap_or_else(|errno| -acted(errno))
+}
+
 /// What an optional function answers where libc has none.
 pub fn absent<A: Answer<usize>>() -> A {
     from(Err(Errno(libc::ENOSYS)))

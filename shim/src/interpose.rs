@@ -18,8 +18,9 @@
 //! 4. Attributes, in any order:
 //!    - `#[also(a, b)]`: other names of the very same function (`__read`, `pread64`). A `_chk` name has other arguments:
 //!      a row of its own, `{ fortify(n <= room); super::read::body(fd, buf, n) }`.
-//!    - `#[optional]`: may be missing in some glibc (>= 2.34), or lives in another library. Where it is missing, `real()`
-//!      fails with ENOSYS.
+//!    - `#[optional]`: may be missing in some glibc (>= 2.34). Where it is missing, `real()` fails with ENOSYS.
+//!    - `#[library]`: the same for another library's function. That library may be loaded at any time, out of sight of
+//!      RTLD_NEXT too: the real function is looked for at the first call, not by the constructor.
 //!    - `#[deep]`: glibc calls it internally; the deep layer detours it too. Then glibc's own function leads to the row, so
 //!      such a row ends in `else` and its bare form, which `real()` stands for from then on: a system call with the same
 //!      arguments and a cancellation point (`else SYS_read`), or an expression of the row's type (`else { ... }`).
@@ -245,7 +246,7 @@ macro_rules! row {
                 imported: imported as Function as *const core::ffi::c_void,
                 imported_for_sockets: imported_for_sockets as Function as *const core::ffi::c_void,
                 real: &raw const REAL,
-                bind: || { real(); },
+                bind: if flag::is_late(0 $(| flag::$attribute)*) { || {} } else { || { real(); } },
                 bare: deep::BARE,
                 detour: deep::DETOUR,
             };
@@ -297,7 +298,13 @@ macro_rules! caller {
 
 /// The module `export` of a row: the exported symbol, its address, and how to find the real function.
 macro_rules! export {
-    ($name:ident ($($p:ident: $t:ty),*) ($answer:ty) [optional $($attribute:ident)*]) => {
+    ($name:ident $parameters:tt $answer:tt [optional $($attribute:ident)*]) => {
+        $crate::interpose::export! { $name $parameters $answer by $crate::interpose::next }
+    };
+    ($name:ident $parameters:tt $answer:tt [library $($attribute:ident)*]) => {
+        $crate::interpose::export! { $name $parameters $answer by $crate::lookup::anywhere }
+    };
+    ($name:ident ($($p:ident: $t:ty),*) ($answer:ty) by $find:path) => {
         mod export {
             use super::*;
 
@@ -313,7 +320,7 @@ macro_rules! export {
             pub fn find() -> *mut core::ffi::c_void {
                 // SAFETY: the literal ends in its NUL.
                 let name = unsafe { core::ffi::CStr::from_ptr(ROW.name) };
-                let found = $crate::interpose::next(name);
+                let found = $find(name);
                 if found.is_null() { absent as Function as *mut core::ffi::c_void } else { found }
             }
         }

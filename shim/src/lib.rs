@@ -19,6 +19,7 @@ mod os;
 mod preload;
 mod process;
 mod raw;
+mod rings;
 mod sched;
 mod select;
 mod signal;

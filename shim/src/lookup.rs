@@ -13,10 +13,11 @@
 //! Safety: the assembly keeps both arguments and the stack as the caller left them.
 
 use core::arch::naked_asm;
-use core::ffi::{CStr, c_char, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr;
+use std::ffi::CString;
 
-use crate::interpose::Real;
+use crate::interpose::{self, Real};
 use crate::table::{self, Group, Row, flag};
 
 type Function = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
@@ -76,8 +77,44 @@ pub fn within(handle: *mut c_void, name: &CStr) -> *mut c_void {
 
 unsafe extern "C" fn by_handle(handle: *mut c_void, name: *const c_char) -> *mut c_void {
     // SAFETY: under the caller's contract.
-    let found = within(handle, unsafe { CStr::from_ptr(name) });
-    table::before(found).map_or(found, <*const c_void>::cast_mut)
+    let name = unsafe { CStr::from_ptr(name) };
+    let found = within(handle, name);
+    table::before(found, name).map_or(found, <*const c_void>::cast_mut)
+}
+
+/// What stands behind the row `name` in any library that is loaded, whoever can see it; or NULL.
+pub fn anywhere(name: &CStr) -> *mut c_void {
+    unsafe extern "C" fn note(object: *mut libc::dl_phdr_info, _: usize, names: *mut c_void) -> c_int {
+        // SAFETY: dl_iterate_phdr gives a live description of a loaded object, and our own list.
+        unsafe {
+            let names = &mut *names.cast::<Vec<CString>>();
+            names.push(CStr::from_ptr((*object).dlpi_name).to_owned());
+        }
+        0
+    }
+    let next = interpose::next(name);
+    if !next.is_null() {
+        return next;
+    }
+    let mut names = Vec::<CString>::new();
+    // SAFETY: the callback keeps copies.
+    unsafe { libc::dl_iterate_phdr(Some(note), (&raw mut names).cast()) };
+    // The program itself, which has no name, was asked already.
+    for object in names.iter().filter(|object| !object.is_empty()) {
+        // SAFETY: what is loaded is found, not loaded; a handle is closed once it was asked.
+        unsafe {
+            let handle = libc::dlopen(object.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
+            if handle.is_null() {
+                continue;
+            }
+            let found = within(handle, name);
+            libc::dlclose(handle);
+            if !found.is_null() && !table::is_row(found) {
+                return found;
+            }
+        }
+    }
+    ptr::null_mut()
 }
 
 /// The row of this file.

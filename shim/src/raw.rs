@@ -9,8 +9,8 @@ use core::ffi::{c_int, c_long, c_ulong, c_void};
 
 use eventlet_core::blocking::lock::futex;
 use eventlet_core::blocking::poll::timespec_deadline;
-use eventlet_core::blocking::{offloaded, owner, process, sched, signal};
-use eventlet_core::kernel::syscall::{check, raw6};
+use eventlet_core::blocking::{offloaded, owner, process, rings, sched, signal};
+use eventlet_core::kernel::syscall::{IO_PGETEVENTS, check, raw6};
 use eventlet_core::kernel::{Errno, Result, signal::Action};
 use eventlet_core::runtime::{Green, credentials, current, fork, hub, this};
 use libc::{siginfo_t, timespec};
@@ -160,6 +160,18 @@ unsafe fn green_as_kernel(number: c_long, arguments: Arguments) -> Option<c_long
             }
             libc::SYS_futex_waitv => {
                 by_body(crate::thread::rows::sched_yield::green()?, |g| offloaded::futex_waitv(g, arguments))
+            }
+            libc::SYS_io_uring_enter => {
+                by_body(crate::os::rows::read::green()?, |g| rings::enter(g, arguments))
+            }
+            libc::SYS_io_getevents => by_body(crate::os::rows::read::green()?, |g| {
+                rings::getevents(g, a, b as _, c as _, d, e as _, core::ptr::null())
+            }),
+            IO_PGETEVENTS => {
+                let mask = rings::mask(f)?;
+                by_body(crate::os::rows::read::green()?, |g| {
+                    rings::getevents(g, a, b as _, c as _, d, e as _, mask)
+                })
             }
             libc::SYS_waitid => by_body(crate::process::rows::waitid::green()?, |g| {
                 process::waitid(g, a as _, b as _, c as _, d as _, e as _).map(|()| 0)

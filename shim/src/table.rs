@@ -58,6 +58,13 @@ pub mod flag {
     pub const deep: u32 = 2;
     /// It changes what we keep.
     pub const stateful: u32 = 4;
+    /// Another library's, which may come later: `optional` as well.
+    pub const library: u32 = 8 | optional;
+
+    /// Whether the constructor does not bind it.
+    pub const fn is_late(flags: u32) -> bool {
+        flags & 8 != 0
+    }
 }
 
 /// One interposed symbol.
@@ -97,6 +104,20 @@ impl Row {
         [name.to_bytes()].into_iter().chain(aliases).filter_map(|name| CString::new(name).ok())
     }
 
+    /// Whether this is a library's function, found by `name`, that the row stands before. If the row does not know its real
+    /// function yet, it is.
+    fn is_late_for(&self, function: *const c_void, name: &CStr) -> bool {
+        // SAFETY: file header.
+        let (own, real) = unsafe { (CStr::from_ptr(self.name), &*self.real) };
+        if !flag::is_late(self.flags) || own != name || ptr::eq(function, self.export) {
+            return false;
+        }
+        if real.known().is_null() {
+            real.replace(function);
+        }
+        ptr::eq(real.known(), function)
+    }
+
     /// From now on the bare form stands for the real function.
     pub fn go_bare(&self) {
         // SAFETY: file header.
@@ -120,6 +141,7 @@ const PARTS: &[&[Row]] = &[
     crate::os::ROWS,
     crate::process::ROWS,
     crate::raw::ROWS,
+    crate::rings::ROWS,
     crate::signal::ROWS,
     crate::vfork::ROWS,
     crate::sched::ROWS,
@@ -248,8 +270,19 @@ pub fn bind() {
     }
 }
 
-/// The export of the row that stands before this real function.
-pub fn before(function: *const c_void) -> Option<*const c_void> {
-    let row = FOUND.iter().position(|found| ptr::eq(found.load(Ordering::Relaxed), function));
-    row.filter(|_| !function.is_null()).map(|row| ALL[row].export)
+/// The export of the row that stands before this real function, which was found by `name`.
+pub fn before(function: *const c_void, name: &CStr) -> Option<*const c_void> {
+    if function.is_null() {
+        return None;
+    }
+    let found = FOUND.iter().position(|found| ptr::eq(found.load(Ordering::Relaxed), function));
+    match found {
+        Some(row) => Some(ALL[row].export),
+        None => ALL.iter().find(|row| row.is_late_for(function, name)).map(|row| row.export),
+    }
+}
+
+/// Whether this is a row's export.
+pub fn is_row(function: *const c_void) -> bool {
+    ALL.iter().any(|row| ptr::eq(row.export, function))
 }

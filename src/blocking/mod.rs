@@ -15,6 +15,7 @@ pub mod offloaded;
 pub mod owner;
 pub mod poll;
 pub mod process;
+pub mod rings;
 pub mod sched;
 pub mod select;
 pub mod signal;

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod clock;
 pub mod clone;
+pub mod fdinfo;
 pub mod fs;
 pub mod log;
 pub mod memory;

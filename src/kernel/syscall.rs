@@ -23,6 +23,10 @@ impl core::fmt::Debug for Errno {
     }
 }
 
+/// `io_pgetevents`, which the `libc` crate does not name.
+#[cfg(target_arch = "x86_64")]
+pub const IO_PGETEVENTS: i64 = 333;
+
 /// The kernel's answer (-4095..=-1 is an error) as a `Result`.
 #[inline(always)]
 pub fn check(answer: isize) -> Result<usize> {

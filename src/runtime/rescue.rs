@@ -24,6 +24,7 @@ use core::ffi::{c_int, c_long};
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicUsize, Ordering};
 
 use crate::kernel::Result;
+use crate::kernel::syscall::IO_PGETEVENTS;
 use crate::kernel::tasks::{self, Place};
 
 use super::green::Green;
@@ -33,9 +34,12 @@ use super::preempt;
 pub type Instead = unsafe fn(&'static Green, c_long, [usize; 6]) -> Result<usize>;
 
 /// The calls that it is taken out of: each restarts, or can be begun anew.
-const CALLS: [c_long; 17] = [
+const CALLS: [c_long; 20] = [
     libc::SYS_accept,
     libc::SYS_futex,
+    libc::SYS_io_getevents,
+    IO_PGETEVENTS,
+    libc::SYS_io_uring_enter,
     libc::SYS_openat,
     libc::SYS_poll,
     libc::SYS_ppoll,
@@ -112,16 +116,25 @@ pub(super) unsafe fn on_signal(green: &'static Green, context: *mut libc::uconte
     let number = NUMBER.load(Ordering::Relaxed);
     let restarts = pc + SYSCALL == site && answer == number;
     let interrupted = pc == site && answer == -i64::from(libc::EINTR);
-    if !restarts && !interrupted {
+    // What it took outweighs that its wait was interrupted.
+    let submitted = pc == site
+        && number == libc::SYS_io_uring_enter
+        && answer > 0
+        && answer == registers[libc::REG_RSI as usize];
+    if !restarts && !interrupted && !submitted {
         return false;
     }
     let arguments = [libc::REG_RDI, libc::REG_RSI, libc::REG_RDX, libc::REG_R10, libc::REG_R8, libc::REG_R9];
-    let arguments = arguments.map(|register| registers[register as usize] as usize);
+    let mut arguments = arguments.map(|register| registers[register as usize] as usize);
+    if submitted {
+        arguments[1] = 0;
+    }
     // SAFETY: stored by `begin`.
     let instead = unsafe { core::mem::transmute::<*mut (), Instead>(instead) };
     // SAFETY: the call that libc has begun, with its arguments.
     let answer = green.uncancelled(|| unsafe { instead(green, number, arguments) });
     registers[libc::REG_RAX as usize] = match answer {
+        _ if submitted => registers[libc::REG_RSI as usize],
         Ok(answer) => answer as i64,
         Err(errno) => -i64::from(errno.0),
     };

@@ -128,9 +128,16 @@ fn compiler(source: &Path) -> Command {
     command
 }
 
-/// What follows the source on the command line.
-fn libraries(source: &Path) -> &'static [&'static str] {
-    if source.extension() == Some(OsStr::new("rs")) { &[] } else { &["-lm"] }
+/// What follows the source on the command line: the libraries of the headers that it includes.
+fn libraries(source: &Path) -> Vec<&'static str> {
+    if source.extension() == Some(OsStr::new("rs")) {
+        return vec![];
+    }
+    let text = fs::read_to_string(source).unwrap_or_default();
+    let of_headers = [("<liburing.h>", "-luring"), ("<libaio.h>", "-laio")];
+    let named =
+        of_headers.into_iter().filter(|(header, _)| text.contains(header)).map(|(_, library)| library);
+    named.chain(["-lm"]).collect()
 }
 
 /// When a file last changed; a missing one is the oldest.

@@ -32,6 +32,8 @@ struct Table {
 
 pub const OPTIONAL: u32 = 1;
 pub const DEEP: u32 = 2;
+/// Another library's than libc.
+pub const LIBRARY: u32 = 8;
 
 impl Row {
     pub fn name(&self) -> &'static str {
@@ -48,6 +50,10 @@ impl Row {
 
     pub fn optional(&self) -> bool {
         self.flags & OPTIONAL != 0
+    }
+
+    pub fn of_library(&self) -> bool {
+        self.flags & LIBRARY != 0
     }
 }
 

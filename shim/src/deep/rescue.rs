@@ -7,6 +7,7 @@ use core::slice;
 
 use eventlet_core::blocking::lock::futex;
 use eventlet_core::kernel::options::{self, fault};
+use eventlet_core::kernel::syscall::IO_PGETEVENTS;
 use eventlet_core::kernel::{Errno, Result, log};
 use eventlet_core::runtime::{Green, descriptors, rescue};
 
@@ -38,7 +39,7 @@ unsafe fn instead(g: &'static Green, number: c_long, arguments: [usize; 6]) -> R
             let fds = unsafe { slice::from_raw_parts(arguments[0] as *const libc::pollfd, arguments[1]) };
             fds.iter().for_each(|entry| descriptors::perhaps_reborn(entry.fd));
         }
-        libc::SYS_openat | libc::SYS_wait4 => {}
+        libc::SYS_openat | libc::SYS_wait4 | libc::SYS_io_getevents | IO_PGETEVENTS => {}
         _ => descriptors::perhaps_reborn(arguments[0] as c_int),
     }
     errno::keeping(|| {
