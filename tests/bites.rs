@@ -211,6 +211,10 @@ const OTHER_WAYS: &[(&str, &[&str])] = &[
     ("the kernel's event wakes the waiters too", &["shutdown"]),
     ("for Eventlet's own descriptors in an unpatched program: tests/capi.rs needs it", &["epoll_ctl"]),
     ("Debian's liburing calls io_uring_wait_cqes in it, which is a row", &["io_uring_wait_cqe_timeout"]),
+    (
+        "a disk that answers at once keeps nobody waiting: tests/offload.rs sees who makes the call",
+        &["copy_file_range", "fdatasync", "fsync", "sync_file_range", "syncfs"],
+    ),
     ("no terminal without hardware keeps one waiting", &["tcdrain", "tcsendbreak", "tcsetattr"]),
     ("a resolver that needs nobody answers at once", &["gai_suspend", "getaddrinfo_a"]),
     ("they differ for TLS alone: tests/tls.rs needs them", &["getpeername", "getsockname", "getsockopt"]),

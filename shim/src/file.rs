@@ -59,6 +59,40 @@ rows! { Os;
         |g| errno::from(offloaded::open(g, libc::AT_FDCWD, path, libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC, mode))
     }
 
+    fn fsync(fd: c_int) -> c_int {
+        |g| errno::from(offloaded::on_disk(g, fd, ("fsync", libc::SYS_fsync), true, [fd as usize, 0, 0, 0, 0, 0]))
+    }
+
+    fn fdatasync(fd: c_int) -> c_int {
+        |g| errno::from(
+            offloaded::on_disk(g, fd, ("fdatasync", libc::SYS_fdatasync), true, [fd as usize, 0, 0, 0, 0, 0])
+        )
+    }
+
+    fn syncfs(fd: c_int) -> c_int {
+        |g| errno::from(offloaded::on_disk(g, fd, ("syncfs", libc::SYS_syncfs), false, [fd as usize, 0, 0, 0, 0, 0]))
+    }
+
+    fn sync_file_range(fd: c_int, offset: off_t, length: off_t, flags: c_uint) -> c_int {
+        |g| {
+            let arguments = [fd as usize, offset as usize, length as usize, flags as usize, 0, 0];
+            let call = ("sync_file_range", libc::SYS_sync_file_range);
+            errno::from(offloaded::on_disk(g, fd, call, true, arguments))
+        }
+    }
+
+    #[unchecked = "its name for offsets differs"]
+    fn copy_file_range(
+        from: c_int, from_offset: *mut off_t, to: c_int, to_offset: *mut off_t, length: size_t, flags: c_uint
+    ) -> isize {
+        |g| {
+            let arguments =
+                [from as usize, from_offset as usize, to as usize, to_offset as usize, length, flags as usize];
+            let call = ("copy_file_range", libc::SYS_copy_file_range);
+            errno::from(offloaded::on_disk(g, from, call, true, arguments))
+        }
+    }
+
     fn flock(fd: c_int, operation: c_int) -> c_int { |g| errno::from(offloaded::flock(g, fd, operation)) }
 
     #[also(lockf64)]

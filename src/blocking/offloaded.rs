@@ -1,5 +1,5 @@
 //! Waits that no descriptor's edge ends: locks of files, System V queues and semaphores, the other end of a FIFO, a
-//! terminal's output. Each is tried without waiting first; only then it is offloaded.
+//! terminal's output. Each is tried without waiting first; only then it is offloaded. And a disk that is to be in step.
 //!
 //! Safety: as the C functions; the kernel checks what it is given.
 
@@ -7,11 +7,15 @@ use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 
 use libc::{mode_t, sembuf, size_t, timespec};
 
+use crate::data::Deadline;
+use crate::data::fdtable::Kind;
 use crate::kernel::syscall::Word;
 use crate::kernel::{Errno, Result};
 use crate::runtime::offload::{self, Call};
-use crate::runtime::{Green, Wait, Wake, edges, hub};
-use crate::{data::Deadline, syscall};
+use crate::runtime::{Green, Wait, Wake, descriptors, edges, hub};
+use crate::syscall;
+
+use super::kind;
 
 /// `attempt` says `busy` where `call` would wait.
 ///
@@ -359,4 +363,27 @@ pub unsafe fn ioctl(
     };
     // SAFETY: as above.
     Some(unsafe { try_then_wait(g, &call, AGAIN, attempt) }.map(|answer| answer as c_int))
+}
+
+/// What a disk may take its time for. There is no try: where `fd` is a file it begins on a kernel thread, and all else says
+/// at once that it is none.
+pub unsafe fn on_disk(
+    g: &'static Green,
+    fd: c_int,
+    (name, number): (&'static str, c_long),
+    cancellable: bool,
+    arguments: [usize; 6],
+) -> Result<usize> {
+    if cancellable && g.is_cancelled() {
+        return Err(Errno::CANCELLED);
+    }
+    let call = Call { name, restarts: true, cancellable, number, arguments };
+    let is_file = kind::of(fd, descriptors::entry(fd)) == Kind::Inline;
+    // SAFETY: the C function's contract.
+    let answer = if is_file { unsafe { offload::call(g, &call) } } else { None };
+    answer.unwrap_or_else(|| {
+        let [a, b, c, d, e, f] = arguments;
+        // SAFETY: as above. Without a thread for it, as bare.
+        unsafe { syscall!(number, a, b, c, d, e, f) }
+    })
 }
