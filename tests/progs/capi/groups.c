@@ -34,6 +34,24 @@ static pid_t child(int waits) {
     _exit(0);
 }
 
+/* Whether its caller is a green thread; all of them have the same kernel thread. */
+static void *is_green(void *arg) {
+    (void)arg;
+    return N(eventlet_getcurrent() != NULL);
+}
+
+/* A real thread stays one, whatever is patched while it runs; it meets the others at the usual places. */
+static int late[2];
+static pthread_mutex_t shared = PTHREAD_MUTEX_INITIALIZER;
+static void *made_before(void *arg) {
+    char c;
+    check(read(late[0], &c, 1) == 1 && !eventlet_getcurrent());
+    zero(pthread_mutex_lock(&shared));
+    check(usleep(1000) == 0 && !eventlet_getcurrent() && pthread_equal(pthread_self(), *(pthread_t *)arg));
+    zero(pthread_mutex_unlock(&shared));
+    return N(7);
+}
+
 static void tests(unsigned groups) {
     char c;
     check(eventlet_patched() == groups);
@@ -61,8 +79,22 @@ static void tests(unsigned groups) {
     struct timespec nap = {0, 5000000};
     check(GREEN(0, nanosleep(&nap, NULL)) == time_);
 
+    struct sockaddr_in address;
+    int door = listener(1, &address);
+    sets_timeout(door);
+    check(GREEN(0, fails(accept(door, NULL, NULL), EAGAIN)) == sockets);
+    close(door);
+
+    /* Inside libc as well. */
+    FILE *in = fdopen(dup(pair[0]), "r");
+    pid = child(os);
+    check(GREEN(os, check(fgetc(in) == 'x')) == os);
+    must(waitpid(pid, NULL, 0));
+    fclose(in);
+
     pthread_t thread = spawn(starts, NULL);
     check(GREEN(0, join(thread)) <= 1);
+    check(join(spawn(is_green, NULL)) == N(threads));
     pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
     struct timespec end = from_now(CLOCK_REALTIME, 100);
@@ -78,10 +110,20 @@ int main(int argc, char **argv) {
         check(eventlet_monkey_patch(0) == 0 && eventlet_patched() == before);
         fails(eventlet_monkey_patch(groups | 0x100), EINVAL);
         check(eventlet_patched() == before);
+        must(pipe(late));
+        pthread_t early;
+        int real = !(before & EVENTLET_THREAD);
+        if (real) early = spawn(made_before, &early);
         /* One by one, then all again: they add up. */
         for (unsigned bit = 1; bit <= EVENTLET_ALL; bit <<= 1)
             if (groups & bit) check(eventlet_monkey_patch(bit) == 0);
         check(eventlet_monkey_patch(groups) == 0);
+        if (real) {
+            zero(pthread_mutex_lock(&shared));
+            check(write(late[1], "x", 1) == 1 && usleep(2000) == 0);
+            zero(pthread_mutex_unlock(&shared));
+            check(join(early) == N(7));
+        }
     }
     must(pipe(pair)), must(pipe(gate));
     must(socketpair(AF_UNIX, SOCK_STREAM, 0, stream));
