@@ -344,6 +344,13 @@ static void bad_peers(void) {
     for (long from = 0; from < 800; from += 61) check(spoilt('g', from, &code) <= 0 && code == EPROTO);
     for (long from = 3000; from < 20000; from += 1999) check(spoilt('g', from, &code) < 20000 && code == EPROTO);
     check(spoilt(0, 0, &code) == 20000 && code == 0);
+    /* Clients that have gone, by a reset, before they are accepted: as without TLS, each is one all the same. */
+    for (int i = 0; i < 50; i++) {
+        int raw = connected(port);
+        must(setsockopt(raw, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)));
+        must(close(raw));
+    }
+    check(spoilt(0, 0, &code) == 20000 && code == 0);
     /* Clients that do not speak TLS. */
     const char *words[] = {"GET / HTTP/1.0\r\n\r\n", "\x16\x03\x01\xff\xff", "\x15\x03\x03\x00\x02\x02\x28", "\x80", ""};
     for (int i = 0; i < 5; i++) {

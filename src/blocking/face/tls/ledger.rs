@@ -63,7 +63,8 @@ impl Name {
 
 /// A connection as the program sees it.
 pub struct Record {
-    peer: Name,
+    /// ENOTCONN: it had gone when it was accepted.
+    peer: Result<Name>,
     own: Name,
     /// The socket; -1: the connection has ended.
     pub socket: Cell<c_int>,
@@ -140,10 +141,10 @@ pub(super) fn listener(fd: c_int) -> Option<Rc<Config>> {
 }
 
 impl Record {
-    /// A new connection on `socket`, whose plaintext `plain` carries. ENOTCONN.
+    /// A new connection on `socket`, whose plaintext `plain` carries.
     pub(super) fn new(socket: c_int, plain: c_int) -> Result<(u64, Rc<Record>)> {
         let record = Rc::new(Record {
-            peer: Name::of(libc::SYS_getpeername, socket)?,
+            peer: Name::of(libc::SYS_getpeername, socket),
             own: Name::of(libc::SYS_getsockname, socket)?,
             socket: Cell::new(socket),
             pump: Cell::new(core::ptr::null()),
@@ -229,8 +230,9 @@ pub unsafe fn name(
     if peer && record.failed() {
         return Some(Err(Errno(libc::ENOTCONN)));
     }
+    let name = if peer { record.peer } else { Ok(record.own) };
     // SAFETY: the caller's promise.
-    Some(unsafe { if peer { &record.peer } else { &record.own }.give(address, length) })
+    Some(name.and_then(|name| unsafe { name.give(address, length) }))
 }
 
 impl Record {

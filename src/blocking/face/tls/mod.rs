@@ -202,12 +202,7 @@ pub fn accepted(listener: c_int, new: c_int, flags: c_int) -> Result<c_int> {
 #[cold]
 fn accepted_from(listener: c_int, new: c_int, flags: c_int) -> Result<c_int> {
     let Some(config) = ledger::listener(listener) else { return Ok(new) };
-    match Connection::begin(config, new, Some(flags)) {
-        Ok((_, plain)) => Ok(plain),
-        // It came and went.
-        Err(Errno(libc::ENOTCONN)) => Err(Errno(libc::ECONNABORTED)),
-        Err(errno) => Err(errno),
-    }
+    Connection::begin(config, new, Some(flags)).map(|(_, plain)| plain)
 }
 
 /// Copies what is known of the session behind `fd` into `room` bytes; its length, 0: there is no such thing. EINVAL: it is

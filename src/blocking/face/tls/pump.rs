@@ -103,7 +103,7 @@ impl Connection {
         fd: c_int,
         accepted: Option<c_int>,
     ) -> Result<(Rc<Connection>, c_int)> {
-        let failed = |Errno(code)| say(code, format_args!("no descriptor is free, or the peer has gone"));
+        let failed = |Errno(code)| say(code, format_args!("no descriptor is free"));
         let socket = Descriptor::of(fd);
         let flags = accepted.map_or_else(|| flags_of(fd), Ok);
         if accepted.is_some() {
