@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use crate::kernel::{Result, options, stats};
 use crate::runtime::green::{Affinity, Scheduling};
 use crate::runtime::spawn::{Plan, Stack};
-use crate::runtime::{credentials, errand, spawn, this};
+use crate::runtime::{Green, credentials, errand, spawn, this};
 use crate::syscall;
 
 use super::sched;
@@ -76,14 +76,11 @@ pub unsafe fn plan(
         pthread_attr_getdetachstate(attributes, &mut detached);
         let (mut address, mut given) = (null_mut(), 0);
         libc::pthread_attr_getstack(attributes, &mut address, &mut given);
-        let chosen = options::STACK_SIZE.get() as usize;
         let stack = if (address as usize).wrapping_add(given) != 0 {
             guard_size = 0;
             Stack::Own { address: address as usize, size: given }
-        } else if size == usual && chosen != 0 {
-            Stack::Size(chosen)
         } else {
-            Stack::Size(size)
+            Stack::Size(if size == usual { chosen(usual) } else { size })
         };
         let mask = mask(attributes);
         let (scheduling, affinity) = scheduling(attributes)?;
@@ -99,6 +96,50 @@ pub unsafe fn plan(
             nice: this().and_then(|green| green.nice.get()),
             credentials: this().and_then(credentials::of),
         }))
+    }
+}
+
+/// The plan of a detached thread of which nothing is said, by `creator`, which is green.
+pub fn usual(creator: &Green, start: Start, arg: *mut c_void) -> Plan {
+    let (size, guard_size) = usual_stack();
+    Plan {
+        start,
+        arg,
+        stack: Stack::Size(size),
+        guard_size,
+        detached: true,
+        mask: creator.mask.get(),
+        scheduling: creator.scheduling.get(),
+        affinity: creator.affinity.get(),
+        nice: creator.nice.get(),
+        credentials: credentials::of(creator),
+    }
+}
+
+/// The size of a stack of which nothing is said, and of its guard: as it was when it was asked for first.
+fn usual_stack() -> (usize, usize) {
+    static KNOWN: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+    let [size, guard] = &KNOWN;
+    if size.load(Ordering::Relaxed) == 0 {
+        let mut default = MaybeUninit::uninit();
+        let (mut usual, mut around) = (0, 0);
+        // SAFETY: glibc's default attributes, which it initialises.
+        unsafe {
+            pthread_getattr_default_np(default.as_mut_ptr());
+            libc::pthread_attr_getstacksize(default.as_ptr(), &mut usual);
+            libc::pthread_attr_getguardsize(default.as_ptr(), &mut around);
+        }
+        guard.store(around, Ordering::Relaxed);
+        size.store(chosen(usual), Ordering::Relaxed);
+    }
+    (size.load(Ordering::Relaxed), guard.load(Ordering::Relaxed))
+}
+
+/// What EVENTLET_STACK_SIZE makes of the usual size.
+fn chosen(usual: usize) -> usize {
+    match options::STACK_SIZE.get() as usize {
+        0 => usual,
+        chosen => chosen,
     }
 }
 

@@ -38,7 +38,7 @@ impl Deadline {
 
     /// Whether it lies in the past.
     pub fn passed(self) -> bool {
-        self != Deadline::NEVER && clock::now() >= self.0
+        self.0 == 0 || (self != Deadline::NEVER && clock::now() >= self.0)
     }
 
     /// What is left; zero when passed, None for never.

@@ -62,6 +62,15 @@ pub struct Plan {
     pub credentials: Option<Credentials>,
 }
 
+impl Plan {
+    fn has_own_parameters(&self) -> bool {
+        self.scheduling.is_some()
+            || self.affinity.is_some()
+            || self.nice.is_some()
+            || self.credentials.is_some()
+    }
+}
+
 const PTHREAD_CANCELED: *mut c_void = ptr::without_provenance_mut(usize::MAX);
 
 const DORMANT: u32 = 0;
@@ -175,10 +184,12 @@ fn begin(plan: &Plan, slot: StackSlot, tcb: usize, fp: fs::FpControl) -> usize {
     green.tid.set(identity::tid(tcb));
     green.joiner.set(if plan.detached { Joiner::Detached } else { Joiner::None });
     green.mask.set(plan.mask);
-    green.scheduling.set(plan.scheduling);
-    green.affinity.set(plan.affinity);
-    green.nice.set(plan.nice);
-    green.credentials.set(plan.credentials);
+    if plan.has_own_parameters() {
+        green.scheduling.set(plan.scheduling);
+        green.affinity.set(plan.affinity);
+        green.nice.set(plan.nice);
+        green.credentials.set(plan.credentials);
+    }
     green.fp.set(fp);
     // SAFETY: the block was made just now and nobody runs on it.
     unsafe { *fs::this_of(tcb) = ptr::from_ref(green).cast() };

@@ -59,6 +59,9 @@ pub fn breathe(g: &Green) -> Result<()> {
 /// Sleeps; 0 still lets the others go first.
 pub fn sleep(g: &Green, seconds: f64) -> Result<()> {
     use crate::runtime::{Wait, Wake};
+    if seconds == 0.0 {
+        return breathe(g);
+    }
     let deadline = deadline(seconds)?;
     if deadline.passed() {
         return breathe(g);

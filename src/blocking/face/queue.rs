@@ -99,8 +99,11 @@ impl Queue {
     }
 
     fn accept(&self, item: Item) {
-        if !self.getters.give(Ok(item)) {
-            self.insert(item, false);
+        if self.getters.is_empty() || !self.getters.give(Ok(item)) {
+            match self.order {
+                Order::Fifo => self.items.borrow_mut().push_back(item),
+                _ => self.insert(item, false),
+            }
         }
         self.count_in();
     }

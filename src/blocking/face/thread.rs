@@ -98,25 +98,18 @@ pub fn spawn(plan: Plan) -> Result<&'static Thread> {
     if plan.local {
         of(g).locals.push_back(&thread.local, thread);
     }
-    let made = plan_of(thread)
-        .and_then(|plan| spawn::spawn(plan).unwrap_or(Err(Errno(libc::EAGAIN))))
-        .inspect_err(|_| {
-            thread.local.unlink();
-            thread.release();
-            thread.release();
-        })?;
+    let plan = create::usual(g, body, ptr::from_ref(thread).cast_mut().cast());
+    let made = spawn::spawn(plan).unwrap_or(Err(Errno(libc::EAGAIN))).inspect_err(|_| {
+        thread.local.unlink();
+        thread.release();
+        thread.release();
+    })?;
     // SAFETY: it was made just now.
     let green = unsafe { Green::of(made) }.expect("a new green thread");
     green.preemptible.set(false);
     green.raise.record.set(ptr::from_ref(thread).cast());
     thread.green.set(green);
     Ok(thread)
-}
-
-fn plan_of(thread: &Thread) -> Result<spawn::Plan> {
-    // SAFETY: default attributes.
-    let plan = unsafe { create::plan(ptr::null(), body, ptr::from_ref(thread).cast_mut().cast()) };
-    Ok(spawn::Plan { detached: true, ..plan?.ok_or(Errno(libc::EAGAIN))? })
 }
 
 /// The handle of `green`, borrowed; made if it has none.

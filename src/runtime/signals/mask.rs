@@ -6,7 +6,7 @@
 //! Safety: all of it is touched on the hub's kernel thread alone.
 
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::kernel::signal::{self, bit};
 use crate::runtime::green::Green;
@@ -14,8 +14,9 @@ use crate::runtime::preempt;
 
 /// The mask that the hub's kernel thread has.
 static KERNEL: AtomicU64 = AtomicU64::new(0);
-/// The signals that all threads block.
+/// The signals that all threads block; fewer, if a thread has ended since it was last counted.
 static ALL: AtomicU64 = AtomicU64::new(0);
+static RECOUNT: AtomicBool = AtomicBool::new(false);
 /// How many threads there are, and how many block each signal.
 static THREADS: AtomicU32 = AtomicU32::new(0);
 static BLOCKERS: [AtomicU32; 64] = [const { AtomicU32::new(0) }; 64];
@@ -69,7 +70,7 @@ pub(in crate::runtime) fn leave(green: &Green) {
     let mask = green.mask.replace(!0);
     THREADS.store(THREADS.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
     count(mask, -1);
-    ALL.store(ALL.load(Ordering::Relaxed) | unanimous(!mask), Ordering::Relaxed);
+    RECOUNT.store(true, Ordering::Relaxed);
 }
 
 /// Green thread 0, alone at activation: what the kernel says is true.
@@ -100,6 +101,10 @@ pub(in crate::runtime) fn load(green: &Green) {
 /// Lets all through that not all threads block: before the poller is asked.
 #[inline(always)]
 pub(in crate::runtime) fn open() {
+    if RECOUNT.load(Ordering::Relaxed) {
+        RECOUNT.store(false, Ordering::Relaxed);
+        ALL.store(unanimous(!0), Ordering::Relaxed);
+    }
     enforce(for_kernel(ALL.load(Ordering::Relaxed)));
 }
 
