@@ -6,16 +6,19 @@
 //! forks holds it over the fork, so that the child finds the heap whole; unless the fork is made by a signal handler that
 //! has interrupted the holder.
 //!
+//! Under Valgrind it says what it gives out and takes back, and lets freed blocks lie for a while, so that who uses one is
+//! found out.
+//!
 //! Safety: the heap is touched under the lock alone. Program and libc never free what is allocated here, nor we theirs.
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dlmalloc::{Allocator, Dlmalloc};
 use eventlet_core::data::spinlock::SpinLock;
-use eventlet_core::kernel::fs;
+use eventlet_core::kernel::{fs, valgrind};
 use eventlet_core::syscall;
 
 struct Memory {
@@ -25,9 +28,12 @@ struct Memory {
     /// Whether it is held over a fork.
     forks: AtomicBool,
     heap: UnsafeCell<Dlmalloc<Pages>>,
+    /// Under Valgrind, the blocks that were freed last, in a ring.
+    freed: UnsafeCell<[(*mut u8, Layout); 1024]>,
+    next: Cell<usize>,
 }
 
-// SAFETY: the heap is touched under the lock alone (file header).
+// SAFETY: heap and ring are touched under the lock alone (file header).
 unsafe impl Sync for Memory {}
 
 #[global_allocator]
@@ -36,9 +42,41 @@ static MEMORY: Memory = Memory {
     holder: AtomicUsize::new(0),
     forks: AtomicBool::new(false),
     heap: UnsafeCell::new(Dlmalloc::new_with_allocator(Pages)),
+    freed: UnsafeCell::new([(ptr::null_mut(), Layout::new::<u8>()); 1024]),
+    next: Cell::new(0),
 };
 
 impl Memory {
+    /// A block, of which Valgrind learns.
+    fn give(
+        &self,
+        zeroed: bool,
+        size: usize,
+        block: impl FnOnce(&mut Dlmalloc<Pages>) -> *mut u8,
+    ) -> *mut u8 {
+        let block = self.with(block);
+        if valgrind::runs() && !block.is_null() {
+            valgrind::allocated(block, size, zeroed);
+        }
+        block
+    }
+
+    /// A block goes into the ring, and another one out of it.
+    #[cold]
+    unsafe fn retire(&self, block: *mut u8, layout: Layout) {
+        valgrind::freed(block);
+        self.with(|heap| {
+            let at = self.next.replace(self.next.get().wrapping_add(1)) % 1024;
+            // SAFETY: the lock is held.
+            let (old, layout) = unsafe { core::mem::replace(&mut (*self.freed.get())[at], (block, layout)) };
+            if !old.is_null() {
+                valgrind::reused(old, layout.size());
+                // SAFETY: given out with this layout, and freed.
+                unsafe { heap.free(old, layout.size(), layout.align()) };
+            }
+        });
+    }
+
     fn with<R>(&self, work: impl FnOnce(&mut Dlmalloc<Pages>) -> R) -> R {
         self.lock.lock();
         self.holder.store(fs::get(), Ordering::Relaxed);
@@ -54,22 +92,38 @@ impl Memory {
 unsafe impl GlobalAlloc for Memory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's contract, here and below.
-        self.with(|heap| unsafe { heap.malloc(layout.size(), layout.align()) })
+        self.give(false, layout.size(), |heap| unsafe { heap.malloc(layout.size(), layout.align()) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        self.with(|heap| unsafe { heap.calloc(layout.size(), layout.align()) })
+        self.give(true, layout.size(), |heap| unsafe { heap.calloc(layout.size(), layout.align()) })
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        self.with(|heap| unsafe { heap.free(place, layout.size(), layout.align()) });
+        if valgrind::runs() {
+            // SAFETY: as above.
+            unsafe { self.retire(place, layout) };
+        } else {
+            // SAFETY: as above.
+            self.with(|heap| unsafe { heap.free(place, layout.size(), layout.align()) });
+        }
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as above.
-        self.with(|heap| unsafe { heap.realloc(place, layout.size(), layout.align(), size) })
+        if !valgrind::runs() {
+            // SAFETY: as above.
+            return self.with(|heap| unsafe { heap.realloc(place, layout.size(), layout.align(), size) });
+        }
+        // SAFETY: as above; the old block's bytes, as many as the new one has room for.
+        unsafe {
+            let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+            if !new.is_null() {
+                ptr::copy_nonoverlapping(place, new, layout.size().min(size));
+                self.dealloc(place, layout);
+            }
+            new
+        }
     }
 }
 

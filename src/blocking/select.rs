@@ -74,14 +74,15 @@ impl Sets {
         // SAFETY: see the file's header; a copy has room for `words`.
         signals::undisturbed(|| unsafe {
             let quiet = quiet(self.mask)?;
-            let mask = [quiet.as_ref().map_or(ptr::null(), ptr::from_ref) as usize, SIGSET_BYTES];
+            let mask = quiet.as_ref().map(|mask| [ptr::from_ref(mask) as usize, SIGSET_BYTES]);
+            // None is NULL: Valgrind loses its way where there is one and the call is interrupted.
+            let mask = mask.as_ref().map_or(ptr::null(), ptr::from_ref);
             for (copy, set) in copies.iter_mut().zip(self.sets).filter(|(_, set)| !set.is_null()) {
                 memory::copy(set.cast(), copy.as_mut_ptr().cast(), words * size_of::<u64>())?;
             }
             let place =
                 |index: usize| if self.sets[index].is_null() { 0 } else { copies[index].as_ptr() as usize };
-            let ready =
-                syscall!(libc::SYS_pselect6, self.n, place(0), place(1), place(2), &mut now, mask.as_ptr())?;
+            let ready = syscall!(libc::SYS_pselect6, self.n, place(0), place(1), place(2), &mut now, mask)?;
             if keep(ready) {
                 for (copy, set) in copies.iter().zip(self.sets).filter(|(_, set)| !set.is_null()) {
                     memory::copy(copy.as_ptr().cast(), set.cast(), words * size_of::<u64>())?;

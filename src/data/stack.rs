@@ -22,7 +22,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use corosensei::stack::{STACK_ALIGNMENT, Stack, StackPointer};
 
-use crate::kernel::{Errno, Result, options};
+use crate::kernel::{Errno, Result, options, valgrind};
 
 const PAGE: usize = 4096;
 /// log2 of the smallest and of the largest class.
@@ -48,13 +48,23 @@ pub struct StackSlot {
     base: usize,
     class: u8,
     used: bool,
+    /// What Valgrind calls the program's own memory.
+    number: u32,
 }
 
 impl StackSlot {
     /// The program's own memory (`pthread_attr_setstack`): no guard, never in the pool.
     pub fn outside(address: usize, size: usize) -> StackSlot {
         let start = address.next_multiple_of(STACK_ALIGNMENT);
-        StackSlot { start, end: address + size, base: start, class: OUTSIDE, used: false }
+        let end = address + size;
+        StackSlot {
+            start,
+            end,
+            base: start,
+            class: OUTSIDE,
+            used: false,
+            number: valgrind::stack(start, end),
+        }
     }
 
     /// Whether it is the program's own memory.
@@ -66,7 +76,7 @@ impl StackSlot {
         // Consecutive slots differ in these bits, since the stride is an odd number of two pages more than its class.
         let colour = if bytes(class) < COLOURED { 0 } else { (start / (2 * PAGE)) % 16 * 64 };
         let end = start + stride(class) - colour;
-        StackSlot { start, end, base: end, class: class as u8, used }
+        StackSlot { start, end, base: end, class: class as u8, used, number: 0 }
     }
 
     /// The lowest usable address, above the guard.
@@ -192,13 +202,15 @@ pub fn take(size: usize) -> Result<StackSlot> {
     let start = class.fresh;
     guard(start)?;
     class.fresh += stride(index);
-    Ok(StackSlot::of_pool(start, index, false))
+    let slot = StackSlot::of_pool(start, index, false);
+    valgrind::stack(slot.bottom(), slot.end());
+    Ok(slot)
 }
 
 /// Takes the slot of an ended thread back. Nobody stands on it any more.
 pub fn put(slot: StackSlot) {
     if slot.is_outside() {
-        return;
+        return valgrind::no_stack(slot.number);
     }
     let free = &mut pool().classes[slot.class as usize].free;
     debug_assert!(free.len() < free.capacity(), "room for every slot was reserved with its slab");

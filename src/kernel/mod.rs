@@ -15,5 +15,6 @@ pub mod stats;
 pub mod sync;
 pub mod syscall;
 pub mod tasks;
+pub mod valgrind;
 
 pub use syscall::{Errno, Result};

@@ -220,7 +220,8 @@ impl Poller {
             // SAFETY: our own descriptors, which nobody uses any more.
             let _ = unsafe { crate::syscall!(libc::SYS_close, fd) };
         }
-        core::mem::forget(self);
+        // Dropping it would close it once more.
+        core::mem::forget(self.poll);
     }
 
     /// The descriptors of ours, which the program must not close.

@@ -103,15 +103,16 @@ struct test {
 };
 #define CASE(function) {#function, function}
 
-/* Runs the case that argv[1] names. */
+/* Runs the cases that the arguments name. */
 static inline int run_case(int argc, char **argv, const struct test *tests, size_t count) {
-    for (size_t i = 0; i < count && argc > 1; i++) {
-        if (strcmp(tests[i].name, argv[1])) continue;
-        tests[i].run();
-        printf("%s done\n", argv[1]);
-        return 0;
+    for (int name = 1; name < argc; name++) {
+        size_t i = 0;
+        while (i < count && strcmp(tests[i].name, argv[name])) i++;
+        if (i == count) argc = 0;
+        else tests[i].run(), printf("%s done\n", argv[name]);
     }
-    fprintf(stderr, "usage: %s CASE\n", argv[0]);
+    if (argc > 1) return 0;
+    fprintf(stderr, "usage: %s CASE...\n", argv[0]);
     return 2;
 }
 #define RUN(argc, argv, tests) run_case(argc, argv, tests, sizeof(tests) / sizeof *(tests))

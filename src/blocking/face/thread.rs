@@ -268,10 +268,13 @@ impl Thread {
         if ptr::eq(self.green.get(), g) && !self.dead() {
             return Err(Errno(libc::EDEADLK));
         }
-        if !self.dead() {
-            self.waiters.wait(g, "eventlet_wait", (), Deadline::NEVER, |()| {})?;
-        }
-        Ok(self.ending.get())
+        // Another one who waits may release it first.
+        self.during(|thread| {
+            if !thread.dead() {
+                thread.waiters.wait(g, "eventlet_wait", (), Deadline::NEVER, |()| {})?;
+            }
+            Ok(thread.ending.get())
+        })
     }
 
     /// Ends it unless it has begun; whether it did.

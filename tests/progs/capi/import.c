@@ -1,4 +1,4 @@
-/* eventlet_import_patched: argv[2] is the library of import_library.c. */
+/* eventlet_import_patched. */
 #include "capi.h"
 
 #include <dlfcn.h>

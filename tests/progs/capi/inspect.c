@@ -52,6 +52,8 @@ static void dump(void) {
     check(ended(reader) == 0 && ended(getter) == 0 && ended(fresh) == 0);
     check(!strncmp(dumped(), "1 green thread\n", 15));
     fails(eventlet_dump(-1), EBADF);
+    eventlet_queue_delete(queue);
+    close(listener), close(client), close(server);
 }
 
 /* The kernel's own, past every library. */

@@ -11,23 +11,26 @@ static void *spawns(void *word) {
 static void bounded(void) {
     pool = eventlet_pool_new(2);
     check(eventlet_pool_size(pool) == 2 && eventlet_pool_free(pool) == 2 && eventlet_pool_waitall(pool) == 0);
-    check(eventlet_pool_spawn_n(pool, sleeps, N(2)) == 0 && eventlet_pool_spawn_n(pool, sleeps, N(1)) == 0);
+    eventlet_thread *one = eventlet_pool_spawn(pool, sleeps, NULL), *two = eventlet_pool_spawn(pool, sleeps, NULL);
     eventlet_thread *a = eventlet_spawn(spawns, "a"), *b = eventlet_spawn(spawns, "b");
     eventlet_sleep(0);
     check(eventlet_pool_free(pool) == 0 && eventlet_pool_running(pool) == 2 && eventlet_pool_waiting(pool) == 2);
+    eventlet_kill(one, 0), eventlet_kill(two, 0);
+    eventlet_release(one), eventlet_release(two);
     check(eventlet_pool_waitall(pool) == 0);
     traced("a b");
     check(eventlet_pool_running(pool) == 0 && eventlet_pool_waiting(pool) == 0 && eventlet_pool_free(pool) == 2);
     check(ended(a) == 0 && ended(b) == 0);
     /* A shrink leaves who runs; growing lets in who waits. */
-    eventlet_pool_spawn_n(pool, sleeps, N(1));
-    eventlet_pool_spawn_n(pool, sleeps, N(1));
+    one = eventlet_pool_spawn(pool, sleeps, NULL), two = eventlet_pool_spawn(pool, sleeps, NULL);
     check(eventlet_pool_resize(pool, 1) == 0 && eventlet_pool_free(pool) == -1);
     a = eventlet_spawn(spawns, "c");
     eventlet_sleep(0);
     check(eventlet_pool_waiting(pool) == 1 && eventlet_pool_resize(pool, 4) == 0 && eventlet_pool_waiting(pool) == 0);
     check(ended(a) == 0 && eventlet_pool_running(pool) == 2);
     traced("c");
+    eventlet_kill(one, 0), eventlet_kill(two, 0);
+    eventlet_release(one), eventlet_release(two);
     check(eventlet_pool_waitall(pool) == 0);
     eventlet_pool_delete(pool);
     fails(eventlet_pool_waitall(NULL), EINVAL);
@@ -57,6 +60,7 @@ static void slots(void) {
     eventlet_thread *killed = eventlet_pool_spawn(pool, sleeps, NULL);
     eventlet_kill(killed, 0);
     check(eventlet_pool_free(pool) == 1);
+    eventlet_release(killed);
     killed = eventlet_pool_spawn(pool, sleeps, NULL);
     eventlet_sleep(0);
     check(ended(eventlet_spawn(gives_up, NULL)) == 0 && eventlet_pool_waiting(pool) == 0);
@@ -64,8 +68,9 @@ static void slots(void) {
     eventlet_thread *a = eventlet_spawn(spawns, "a"), *b = eventlet_spawn(spawns, "b");
     eventlet_sleep(0);
     eventlet_kill(killed, 0);
+    eventlet_release(killed);
     eventlet_kill(a, 0);
-    check(ended(b) == 0);
+    check(ended(a) == EVENTLET_EXIT && ended(b) == 0);
     traced("b");
     check(eventlet_pool_waitall(pool) == 0 && eventlet_pool_free(pool) == 1);
     eventlet_pool_delete(pool);
@@ -85,6 +90,7 @@ static void empty(void) {
     eventlet_sleep(0);
     eventlet_pool_delete(pool);
     check(eventlet_wait(b, &code) == 0 && code == N(ECANCELED));
+    eventlet_release(b);
 }
 
 static void *waits_all(void *arg) {
@@ -154,6 +160,7 @@ static void mapped(void) {
     null(eventlet_pool_imap(pool, NULL, draws, NULL), EINVAL);
     null(eventlet_pool_imap(NULL, same, draws, NULL), EINVAL);
     fails(eventlet_iter_next(NULL, NULL), EINVAL);
+    eventlet_pool_delete(pool);
 }
 
 static int endless(void *item, void **place) {
@@ -278,6 +285,7 @@ static void piled(void) {
     eventlet_pile_delete(pile);
     check(eventlet_wait(asks, &result) == 0 && result == N(1));
     check(eventlet_wait(more, &result) == 0 && result == NULL);
+    eventlet_release(asks), eventlet_release(more);
     eventlet_sleep(0);
     traced("on");
     fails(eventlet_pile_spawn(NULL, same, NULL), EINVAL);

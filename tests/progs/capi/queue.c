@@ -78,6 +78,7 @@ static void bounded(void) {
     check(eventlet_queue_resize(queue, 1) == 0 && eventlet_queue_qsize(queue) == 3);
     get_all();
     traced("1 2 3");
+    eventlet_queue_delete(queue);
     fails(eventlet_queue_put(NULL, NULL, 0), EINVAL);
     fails(eventlet_queue_get(NULL, NULL, 0), EINVAL);
 }
@@ -96,6 +97,9 @@ static void fair(void) {
     check(eventlet_wait(a, &item) == 0 && !strcmp(item, "1"));
     check(eventlet_wait(b, &item) == 0 && !strcmp(item, "2"));
     traced("a b");
+    eventlet_release(a);
+    eventlet_release(b);
+    eventlet_queue_delete(queue);
 }
 
 /* A getter that dies between wake-up and run loses nothing. */
@@ -105,15 +109,17 @@ static void not_lost(void) {
     eventlet_thread *a = eventlet_spawn(gets, "a"), *b = eventlet_spawn(gets, "b");
     eventlet_sleep(0);
     put_items(1, "1");
-    check(eventlet_kill(a, 0) == 0);
+    check(eventlet_kill(a, 0) == 0 && ended(a) == EVENTLET_EXIT);
     check(eventlet_wait(b, &item) == 0 && !strcmp(item, "1"));
+    eventlet_release(b);
     a = eventlet_spawn(gets, "a");
     eventlet_sleep(0);
     put_items(2, "1", "2");
-    check(eventlet_kill(a, 0) == 0);
+    check(eventlet_kill(a, 0) == 0 && ended(a) == EVENTLET_EXIT);
     check(eventlet_queue_qsize(queue) == 2);
     get_all();
     traced("b 1 2");
+    eventlet_queue_delete(queue);
 }
 
 static void channel(void) {
@@ -131,19 +137,20 @@ static void channel(void) {
     eventlet_sleep(0);
     check(eventlet_queue_put(queue, "y", 0) == 0);
     check(eventlet_wait(getter, &item) == 0 && !strcmp(item, "y"));
+    eventlet_release(getter);
     traced("got");
     fails(eventlet_queue_put(queue, "z", 0.002), ETIMEDOUT);
     fails(eventlet_queue_get(queue, &item, 0.002), ETIMEDOUT);
+    eventlet_queue_delete(queue);
 }
 
 static void *works(void *arg) {
     void *item;
     for (;;) {
-        check(eventlet_queue_get(queue, &item, -1) == 0);
+        if (eventlet_queue_get(queue, &item, -1)) return check(errno == ECANCELED), arg;
         eventlet_sleep(0);
         check(eventlet_queue_task_done(queue) == 0);
     }
-    return arg;
 }
 
 static void joined(void) {
@@ -156,6 +163,8 @@ static void joined(void) {
     for (int i = 0; i < 4; i++) eventlet_spawn_n(works, NULL);
     for (int i = 0; i < 100; i++) check(eventlet_queue_put(queue, "x", -1) == 0);
     check(eventlet_queue_join(queue, -1) == 0 && eventlet_queue_empty(queue));
+    eventlet_queue_delete(queue);
+    eventlet_sleep(0);
 }
 
 static void *joins(void *arg) { return eventlet_queue_join(queue, -1) ? N(-errno) : arg; }
@@ -181,6 +190,7 @@ static void resized(void) {
     fails(eventlet_queue_join(queue, 0), EAGAIN);
     for (int i = 0; i < 3; i++) check(eventlet_queue_task_done(queue) == 0);
     check(eventlet_queue_join(queue, 0) == 0);
+    eventlet_queue_delete(queue);
 }
 
 static void deleted(void) {
@@ -197,6 +207,7 @@ static void deleted(void) {
     eventlet_queue_delete(queue);
     check(eventlet_wait(putter, &result) == 0 && result == N(-ECANCELED));
     check(eventlet_wait(joiner, &result) == 0 && result == N(-ECANCELED));
+    eventlet_release(getter), eventlet_release(putter), eventlet_release(joiner);
     eventlet_queue_delete(NULL);
     check(eventlet_queue_qsize(NULL) == 0 && eventlet_queue_full(NULL) == 0);
 }

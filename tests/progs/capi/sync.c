@@ -34,6 +34,7 @@ static void events(void) {
     eventlet_event_delete(event);
     void *value;
     check(eventlet_wait(late, &value) == 0 && value == N(-ECANCELED));
+    eventlet_release(late);
     fails(eventlet_event_send(NULL, NULL), EINVAL);
     fails(eventlet_event_wait(NULL, NULL, 0), EINVAL);
     eventlet_event_delete(NULL);

@@ -38,7 +38,7 @@ static void waiters(void) {
 
 static void *local(void *arg) {
     *(eventlet_thread **)arg = eventlet_spawn_after_local(0.05, noted, "local");
-    check(eventlet_spawn_after(0.002, noted, "global"));
+    eventlet_release(eventlet_spawn_after(0.002, noted, "global"));
     return NULL;
 }
 

@@ -13,14 +13,16 @@ static void *in_read(void *arg) {
     return arg;
 }
 
+static eventlet_semaphore *semaphore;
 static void *in_semaphore(void *arg) {
-    eventlet_semaphore_acquire(eventlet_semaphore_new(0, -1), -1);
+    eventlet_semaphore_acquire(semaphore, -1);
     return arg;
 }
 
+static eventlet_queue *queue;
 static void *in_queue(void *arg) {
     void *item;
-    eventlet_queue_get(eventlet_queue_new(0), &item, -1);
+    eventlet_queue_get(queue, &item, -1);
     return arg;
 }
 
@@ -36,6 +38,7 @@ static void *in_sleep(void *arg) {
 
 static void raised(void) {
     void *(*waits[])(void *) = {sleeps, in_semaphore, in_queue, in_wait};
+    semaphore = eventlet_semaphore_new(0, -1), queue = eventlet_queue_new(0);
     for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
         eventlet_timeout *timeout = eventlet_timeout_start(0.002, 0);
         check(eventlet_timeout_pending(timeout) && !eventlet_timeout_fired(timeout));
@@ -43,6 +46,7 @@ static void raised(void) {
         check(!eventlet_timeout_pending(timeout) && eventlet_timeout_fired(timeout));
         check(eventlet_timeout_cancel(timeout) == 0);
     }
+    eventlet_semaphore_delete(semaphore), eventlet_queue_delete(queue);
 }
 
 static void removes(void *set) { must(semctl((int)(intptr_t)set, 0, IPC_RMID)); }
