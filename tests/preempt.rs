@@ -61,6 +61,13 @@ fn registers_survive() {
     preempted("registers");
 }
 
+/// Not there, of course: what is below the stack pointer is the thread's heap.
+#[test]
+fn where_a_stack_has_no_room_for_a_frame() {
+    let outcome = Program::of("preempt.c").arg("narrow").same();
+    assert!(outcome.status.success() && outcome.stats().threads > 0, "{outcome}");
+}
+
 #[test]
 fn no_look_at_descriptors_ends_for_it() {
     preempted("looking");

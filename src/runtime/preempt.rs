@@ -46,6 +46,8 @@ static CONTENDED: AtomicBool = AtomicBool::new(false);
 static MAY_CUT: AtomicBool = AtomicBool::new(true);
 /// Its tid.
 static TID: AtomicI32 = AtomicI32::new(0);
+/// What speaks for it that the program's stacks are not for signals: both of [`Sign`].
+static KEEPS_OFF: AtomicU32 = AtomicU32::new(0);
 static PAUSE: AtomicI64 = AtomicI64::new(TICK);
 
 const RANGES: usize = 16;
@@ -130,6 +132,9 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
     if !hub.running().is_some_and(|running| core::ptr::eq(running, green)) || green.in_bypass() {
         return;
     }
+    if keeps_off() {
+        return hub.spend();
+    }
     // SAFETY: the kernel gives a ucontext with the interrupted registers.
     if unsafe { rescue::on_signal(green, context.cast()) }
         || !hub.contended()
@@ -152,11 +157,35 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
     }
 }
 
+/// A runtime whose stacks have no room for a signal's frame, since they grow towards its heaps (Erlang's, Go's), does both of
+/// these. Then none is put there: threads change hands at rows alone.
+pub(super) enum Sign {
+    /// A signal that is no fault is handled on an alternate stack. (Python does so as well.)
+    Handler = 1,
+    /// A thread other than the first has an alternate stack. (Rust and Ruby, to tell of overflows.)
+    Stack = 2,
+}
+
+/// The program has given that sign.
+pub(super) fn keep_off_stacks(sign: Sign) {
+    let before = KEEPS_OFF.fetch_or(sign as u32, Ordering::Relaxed);
+    if before != BOTH && keeps_off() {
+        let _ = install_handler();
+    }
+}
+
+const BOTH: u32 = Sign::Handler as u32 | Sign::Stack as u32;
+
+fn keeps_off() -> bool {
+    KEEPS_OFF.load(Ordering::Relaxed) == BOTH
+}
+
 /// Installs the handler of [`SIGNAL`]. Again and again, if need be.
 pub(super) fn install_handler() -> Result<()> {
+    let place = if keeps_off() { libc::SA_ONSTACK } else { 0 };
     let action = Action {
         handler: on_signal as *const () as usize,
-        flags: (libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_NODEFER) as usize,
+        flags: (libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_NODEFER | place) as usize,
         ..Default::default()
     };
     // SAFETY: our handler, for our own reserved signal.

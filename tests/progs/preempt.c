@@ -181,10 +181,33 @@ static void cooperative(void) {
     join(thread);
 }
 
+/* A thread of a runtime that keeps its own stacks: there is no room for a signal's frame, and every handler says so. */
+static void ignore(int signal) { (void)signal; }
+
+static void *on_narrow_stack(void *arg) {
+    static char alternate[65536], heap[65536];
+    stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
+    must(sigaltstack(&stack, NULL));
+    memset(heap, 0xa5, sizeof heap);
+    void *top = heap + sizeof heap - 64;
+    unsigned long rounds = 100000000;
+    __asm__ volatile("xchg %%rsp, %0\n1: dec %1\njnz 1b\nxchg %%rsp, %0" : "+r"(top), "+r"(rounds)::"cc", "memory");
+    for (size_t i = 0; i < sizeof heap; i++) check(heap[i] == (char)0xa5);
+    puts("the heap is whole");
+    return arg;
+}
+
+static void narrow(void) {
+    struct sigaction action = {.sa_handler = ignore, .sa_flags = SA_ONSTACK};
+    must(sigaction(SIGCHLD, &action, NULL));
+    pthread_t other = spawn(on_narrow_stack, NULL);
+    while (pthread_tryjoin_np(other, NULL)) sched_yield();
+}
+
 int main(int argc, char **argv) {
     must(pipe(gate));
     struct test tests[] = {CASE(runnable),  CASE(timer),     CASE(pipe_ready), CASE(by_main),
                            CASE(computing), CASE(handing), CASE(registers), CASE(starving), CASE(cooperative), CASE(looking),
-                           CASE(alone_at_first), CASE(for_a_real_thread)};
+                           CASE(alone_at_first), CASE(for_a_real_thread), CASE(narrow)};
     return RUN(argc, argv, tests);
 }

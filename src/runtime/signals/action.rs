@@ -24,6 +24,9 @@ const GLIBC: [c_int; 2] = [32, 33];
 /// What the wrapper needs for itself, and the program may have wanted otherwise.
 const OURS: usize = (libc::SA_SIGINFO | libc::SA_RESETHAND | libc::SA_ONSTACK) as usize | signal::RESTORER;
 
+/// What programs handle on an alternate stack because their own may have overflowed.
+const FAULTS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
+
 struct Entry {
     /// Odd while a write is under way.
     version: AtomicUsize,
@@ -178,6 +181,9 @@ fn permit(sig: c_int) -> Result<()> {
 fn for_kernel(sig: c_int, new: &Action) -> Action {
     if !new.is_handler() && (sig != libc::SIGSEGV || new.handler == libc::SIG_IGN) {
         return *new;
+    }
+    if new.flags & libc::SA_ONSTACK as usize != 0 && !FAULTS.contains(&sig) {
+        preempt::keep_off_stacks(preempt::Sign::Handler);
     }
     let mut flags = new.flags & !OURS | libc::SA_SIGINFO as usize;
     if sig == libc::SIGSEGV {

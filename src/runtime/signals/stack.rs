@@ -15,6 +15,7 @@ use libc::stack_t;
 
 use crate::kernel::{Errno, Result};
 use crate::runtime::green::Green;
+use crate::runtime::preempt;
 use crate::syscall;
 
 /// Bytes of ours: the kernel's frame, a line on stderr, and handlers of SIGSEGV.
@@ -107,7 +108,11 @@ pub fn exchange(green: &Green, new: Option<&stack_t>, here: usize) -> Result<sta
         if before.range().contains(&here) {
             return Err(Errno(libc::EPERM));
         }
-        green.alternate.set(Alternate::from_c(new)?);
+        let new = Alternate::from_c(new)?;
+        if !green.is_first() && new.size != 0 {
+            preempt::keep_off_stacks(preempt::Sign::Stack);
+        }
+        green.alternate.set(new);
     }
     Ok(before.to_c(here))
 }
