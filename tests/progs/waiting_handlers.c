@@ -107,6 +107,15 @@ static void read_in_handler(int number) {
     errno = errno_;
 }
 
+static sigset_t none;
+
+/* A wait with `none` ends by them, whether they come before or after its beginning. */
+static void block_both(void) {
+    sigset_t both;
+    sigemptyset(&both), sigaddset(&both, SIGUSR1), sigaddset(&both, SIGUSR2);
+    zero(pthread_sigmask(SIG_BLOCK, &both, NULL));
+}
+
 static void *kill_and_write(void *target) {
     for (int i = 0; i < 2; i++) {
         must(sem_wait(&ready));
@@ -125,8 +134,10 @@ static void interrupts(void) {
     must(sem_init(&ready, 0, 0)), must(pipe(inside)), must(pipe(outside));
     pthread_t other = spawn(kill_and_write, (void *)pthread_self());
     handle(SIGUSR1, read_in_handler, 0);
+    block_both();
     must(sem_post(&ready));
-    show(read(outside[0], &byte, 1));
+    show(ppoll(NULL, 0, NULL, &none));
+    zero(pthread_sigmask(SIG_SETMASK, &none, NULL));
     handle(SIGUSR1, read_in_handler, SA_RESTART);
     must(sem_post(&ready));
     show(read(outside[0], &byte, 1));
@@ -147,13 +158,16 @@ static void *kill_both(void *target) {
 
 /* A handler that waits is interrupted by another that does. */
 static void nested(void) {
+    sigset_t mask;
     must(sem_init(&ready, 0, 0)), must(pipe(inside)), must(pipe(outside));
     handle(SIGUSR1, read_in_handler, SA_RESTART), handle(SIGUSR2, read_in_handler, SA_RESTART);
     pthread_t other = spawn(kill_both, (void *)pthread_self());
+    block_both();
     must(sem_post(&ready));
-    show(poll(NULL, 0, -1));
+    while (sigpending(&mask), !sigismember(&mask, SIGUSR1)) sched_yield();
+    show(ppoll(NULL, 0, NULL, &none));
+    zero(pthread_sigmask(SIG_SETMASK, &none, NULL));
     join(other);
-    sigset_t mask;
     zero(pthread_sigmask(SIG_BLOCK, NULL, &mask));
     show(sigismember(&mask, SIGUSR1) + sigismember(&mask, SIGUSR2));
 }
