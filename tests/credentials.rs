@@ -4,3 +4,8 @@
 mod common;
 
 cases!("credentials.c": files, numbers, heirs, given_up, for_everybody);
+
+#[test]
+fn told_while_computing() {
+    common::Program::of("credentials.c").arg("told_while_computing").env("EVENTLET_PREEMPT", "0").green();
+}

@@ -1,5 +1,5 @@
 /* Who a thread is to the kernel. Only the privileged can be somebody else: the others are told so, and that is all. */
-#include "prog.h"
+#include "real.h"
 #include <grp.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
@@ -121,6 +121,28 @@ static void *all_calls(void *arg) {
 /* What changes all threads, called by one that is not the first. */
 static void for_everybody(void) { join(spawn(all_calls, NULL)); }
 
+/* A real thread changes all while a thread computes that makes no call until then: whoever computes is told. */
+static volatile int computing, changed;
+static void *changes(void *arg) {
+    while (!computing) sched_yield();
+    changed = setuid(getuid()) == 0 ? 1 : -1;
+    return arg;
+}
+static void *computes(void *arg) {
+    computing = 1;
+    while (!changed) {}
+    return arg;
+}
+static void told_while_computing(void) {
+    static struct task task = {changes, NULL};
+    must(sem_init(&done, 0, 0));
+    pthread_t thread = spawn(computes, NULL);
+    on_real_thread(&task);
+    join(thread);
+    must(sem_wait(&done));
+    printf("changed %d\n", changed);
+}
+
 static void *nobody(void *arg) {
     usleep(1);
     puts("not for us");
@@ -128,8 +150,10 @@ static void *nobody(void *arg) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(files), CASE(numbers), CASE(heirs), CASE(given_up), CASE(for_everybody)};
-    if (geteuid() != 0 && argc > 1 && strcmp(argv[1], "for_everybody")) {
+    struct test tests[] = {CASE(files), CASE(numbers), CASE(heirs), CASE(given_up), CASE(for_everybody),
+                           CASE(told_while_computing)};
+    if (geteuid() != 0 && argc > 1 && strcmp(argv[1], "for_everybody") &&
+        strcmp(argv[1], "told_while_computing")) {
         join(spawn(nobody, NULL));
         return 0;
     }

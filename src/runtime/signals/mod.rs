@@ -20,6 +20,7 @@
 //! | [`timers`] | timers of one thread |
 //! | [`files`] | descriptors that one thread hears of |
 //! | [`mask`] | each thread's mask and the kernel's |
+//! | [`setxid`] | glibc's own signal, for green thread 0 |
 //! | [`wait`] | sigwait and its kin |
 //!
 //! While the library is dormant none of this is there: handlers are installed natively, and wrapped at activation.
@@ -31,6 +32,7 @@ pub mod files;
 pub(super) mod mask;
 pub mod owners;
 mod queue;
+mod setxid;
 pub mod stack;
 pub mod timers;
 mod wait;
@@ -65,6 +67,7 @@ pub(super) fn activate() -> Result<()> {
     stack::install(&hub().first)?;
     mask::activate(&hub().first);
     action::wrap_all();
+    setxid::activate();
     Ok(())
 }
 
