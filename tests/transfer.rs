@@ -19,10 +19,15 @@ mod transfer {
 
 mod lingering {
     use super::common;
-    cases!("lingering.c": closes, resets, interrupted, opens, opens_late);
+    cases!("lingering.c": closes, replaced, resets, interrupted, opens, opens_late);
 }
 
 mod readable {
     use super::common;
     cases!("readable.c": timers, signals, changes, terminal, master_side);
+}
+
+mod other_kinds {
+    use super::common;
+    cases!("other_kinds.c": refused, errors, lengths, multicast, netlink, raw, sctp, process, marked, pipes);
 }

@@ -85,8 +85,7 @@ pub fn close_quietly(fd: c_int) -> Result<()> {
     if is_own(fd) {
         return Err(BAD);
     }
-    let may_linger = descriptors::entry(fd).has(flag::LINGER) || LINGERS.load(Ordering::Relaxed);
-    let lingers = may_linger && kind::lingers(fd);
+    let lingers = lingers(fd);
     closing(fd);
     if lingers
         && let Some(green) = current()
@@ -96,6 +95,12 @@ pub fn close_quietly(fd: c_int) -> Result<()> {
     }
     // SAFETY: takes no pointer.
     unsafe { syscall!(libc::SYS_close, fd).map(drop) }
+}
+
+/// Whether a close of `fd` waits until all is sent.
+fn lingers(fd: c_int) -> bool {
+    let may_linger = descriptors::entry(fd).has(flag::LINGER) || LINGERS.load(Ordering::Relaxed);
+    may_linger && kind::lingers(fd)
 }
 
 /// A close that waits until all is sent (SO_LINGER). The number is free at once. A signal ends the wait, and the close
@@ -152,6 +157,9 @@ pub fn stream_closes(fd: c_int) {
 /// `close_range`, around the library's own. Any thread; a green thread's call also tells the table.
 pub fn close_range(first: c_uint, last: c_uint, flags: c_int, tells: bool) -> Result<()> {
     const CLOEXEC: c_int = 4;
+    if tells && flags & CLOEXEC == 0 {
+        descriptors::each_known(first, last).filter(|fd| lingers(*fd)).for_each(|fd| _ = close_quietly(fd));
+    }
     let mut from = first;
     let holes = descriptors::own().into_iter().filter(|own| *own >= 0).map(|own| own as c_uint);
     for hole in holes.filter(|own| (first..=last).contains(own)) {
@@ -184,37 +192,54 @@ pub fn dup(fd: c_int) -> Result<c_int> {
 
 /// `dup2`.
 pub fn dup2(fd: c_int, new: c_int) -> Result<c_int> {
-    replace(fd, new)?;
+    let replaced = replace(fd, new)?;
     // SAFETY: takes no pointer.
     unsafe { syscall!(libc::SYS_dup2, fd, new)? };
     if fd != new {
         duplicated(fd, new);
     }
+    drop(replaced);
     Ok(new)
 }
 
 /// `dup3`.
 pub fn dup3(fd: c_int, new: c_int, flags: c_int) -> Result<c_int> {
-    if flags & !libc::O_CLOEXEC == 0 {
-        replace(fd, new)?;
-    }
+    let replaced = if flags & !libc::O_CLOEXEC == 0 { replace(fd, new)? } else { None };
     // SAFETY: takes no pointer.
     unsafe { syscall!(libc::SYS_dup3, fd, new, flags)? };
     duplicated(fd, new);
+    drop(replaced);
     Ok(new)
 }
 
+/// A socket that goes by `dup2`, under another number until it has sent all: its end is a close that waits.
+struct Lingering(c_int);
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        let waited = current().and_then(|green| close_lingering(green, self.0));
+        if waited.is_none() {
+            // SAFETY: takes no pointer.
+            let _ = unsafe { syscall!(libc::SYS_close, self.0) };
+        }
+    }
+}
+
 /// What stands at `new` is about to go, if `fd` is there to take its place.
-fn replace(fd: c_int, new: c_int) -> Result<()> {
+fn replace(fd: c_int, new: c_int) -> Result<Option<Lingering>> {
     if is_own(new) {
         return Err(BAD);
     }
-    if fd != new {
-        // SAFETY: F_GETFD takes nothing.
-        unsafe { syscall!(libc::SYS_fcntl, fd, libc::F_GETFD)? };
-        closing(new);
+    if fd == new {
+        return Ok(None);
     }
-    Ok(())
+    // SAFETY: F_GETFD takes nothing.
+    unsafe { syscall!(libc::SYS_fcntl, fd, libc::F_GETFD)? };
+    let lingers = lingers(new);
+    closing(new);
+    // SAFETY: takes no pointer.
+    let aside = || unsafe { syscall!(libc::SYS_fcntl, new, libc::F_DUPFD_CLOEXEC, 0) };
+    Ok(if lingers { aside().ok().map(|aside| Lingering(aside as c_int)) } else { None })
 }
 
 /// The commands of `fcntl` that the table must see; None: another one.

@@ -254,6 +254,12 @@ pub fn closing(fd: i32) {
     }
 }
 
+/// The numbers of `from..=to` whose kind is known.
+pub fn each_known(from: u32, to: u32) -> impl Iterator<Item = i32> {
+    let all = TABLE.each(from as usize, (to as usize).saturating_add(1));
+    all.filter(|(_, entry)| entry.kind() != Kind::Unknown).map(|(fd, _)| fd)
+}
+
 /// All numbers of `from..=to` are about to be closed.
 pub fn closing_range(from: u32, to: u32) {
     for (fd, _) in TABLE.each(from as usize, (to as usize).saturating_add(1)) {

@@ -76,6 +76,20 @@ static void closes(void) {
     show(close(ends[1]));
 }
 
+/* By what takes its number, and by a range. */
+static void replaced(void) {
+    for (int i = 0; i < 3; i++) {
+        tcp_pair(ends);
+        linger(ends[1], 1, 60);
+        stuff(ends[1]);
+        pthread_t reader = spawn(read_to_end, NULL);
+        int done = i == 0 ? dup2(0, ends[1]) : i == 1 ? dup3(0, ends[1], O_CLOEXEC) : close_range(ends[1], ends[1], 0);
+        join(reader);
+        printf("done %d\n", i < 2 ? done == ends[1] : done);
+        must(close(ends[0]));
+    }
+}
+
 /* Nothing is sent any more. */
 static void resets(void) {
     tcp_pair(ends);
@@ -154,6 +168,6 @@ static void opens_late(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(closes), CASE(resets), CASE(interrupted), CASE(opens), CASE(opens_late)};
+    struct test tests[] = {CASE(closes), CASE(replaced), CASE(resets), CASE(interrupted), CASE(opens), CASE(opens_late)};
     return RUN(argc, argv, tests);
 }
