@@ -39,7 +39,7 @@ pub unsafe fn accept(
         let answer = turn.once(attempt());
         return answer.and_then(|new| welcome(&turn, new, flags));
     }
-    if turn.may_skip_try() {
+    if turn.may_skip_accept() {
         turn.wait()?;
     }
     loop {
@@ -71,7 +71,12 @@ pub unsafe fn accept_now(
         answer.unwrap_or_else(|| without_waiting(fd, attempt))
     };
     match answer {
-        Err(AGAIN) => _ = turn.entry.short_read(),
+        Err(AGAIN) if turn.entry.short_read() => turn.entry.set(flag::LISTENS),
+        // AF_UNIX: only an accept that waits is told that nobody can come any more.
+        Err(AGAIN) if turn.reports(libc::POLLRDHUP) && !kind::nonblocking(fd, turn.entry)? => {
+            return Err(Errno(libc::EINVAL));
+        }
+        Err(AGAIN) => {}
         _ => turn.left(false),
     }
     answer.and_then(|new| welcome(turn, new, flags))

@@ -79,14 +79,16 @@ pub unsafe fn readv(green: &'static Green, fd: c_int, buffers: *const iovec, cou
             _ if !(1..=IOV_MAX).contains(&count) => syscall!(libc::SYS_readv, fd, buffers, count),
             kind if kind.is_socket() => {
                 let total = || Rest::new(buffers, count as usize).total();
-                if kind == Kind::Datagram && !vector::judge(fd, buffers, count as usize)? {
+                let has_bytes = || vector::judge(libc::SYS_preadv2, fd, buffers, count as usize);
+                if kind == Kind::Datagram && !has_bytes()? {
                     return Ok(0);
                 }
                 let mut message = socket::message(buffers, count as usize);
                 socket::receive(&mut turn, total, || {
                     match syscall!(libc::SYS_recvmsg, fd, &mut message, libc::MSG_DONTWAIT) {
                         // A vector without room has nothing to wait for.
-                        Err(AGAIN) if total() == 0 => Ok(0),
+                        Err(AGAIN) if total() != 0 => Err(AGAIN),
+                        Err(_) if has_bytes() == Ok(false) => Ok(0),
                         answer => answer,
                     }
                 })
@@ -146,16 +148,23 @@ unsafe fn write_any(mut turn: Turn, buffer: *const c_void, n: usize) -> Result<u
 /// `writev`.
 pub unsafe fn writev(green: &'static Green, fd: c_int, buffers: *const iovec, count: c_int) -> Result<usize> {
     let mut turn = Turn::new(green, fd, Side::Write, "writev")?;
+    let has_bytes = || vector::judge(libc::SYS_pwritev2, fd, buffers, count as usize);
     // SAFETY: the C function's contract; a socket's message only points at the caller's vector.
     unsafe {
         match kind::of(fd, turn.entry) {
             _ if !(1..=IOV_MAX).contains(&count) => syscall!(libc::SYS_writev, fd, buffers, count),
             kind if kind.is_stream() => {
                 let message = socket::message(buffers, count as usize);
-                socket::deliver_message(&mut turn, &message, 0)
+                // What has no byte in it succeeds always, and no socket hears of it.
+                match socket::deliver_message(&mut turn, &message, libc::MSG_NOSIGNAL) {
+                    Err(_) if has_bytes() == Ok(false) => Ok(0),
+                    // Once more, for the signal.
+                    Err(Errno(libc::EPIPE)) => socket::deliver_message(&mut turn, &message, 0),
+                    answer => answer,
+                }
             }
             Kind::Datagram => {
-                if !vector::judge(fd, buffers, count as usize)? {
+                if !has_bytes()? {
                     return Ok(0);
                 }
                 let message = socket::message(buffers, count as usize);

@@ -297,7 +297,7 @@ pub unsafe fn setsockopt(
 
 /// `shutdown`: who waits learns it by an edge; who comes later must ask.
 pub fn shutdown(fd: c_int, how: c_int) -> Result<()> {
-    descriptors::entry(fd).clear(flag::DRAINED);
+    descriptors::entry(fd).clear(flag::DRAINED | flag::LISTENS);
     // SAFETY: takes no pointer.
     unsafe { syscall!(libc::SYS_shutdown, fd, how).map(drop) }
 }

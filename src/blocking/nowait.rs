@@ -66,7 +66,17 @@ unsafe fn attempt_read(fd: i32, entry: &Entry, buffers: *const iovec, count: usi
         terminal::before_read(fd)?;
     }
     if poll_now(fd, libc::POLLIN) == 0 {
-        return Err(AGAIN);
+        if !vector::judge(libc::SYS_preadv2, fd, buffers, count)? {
+            return Ok(0);
+        }
+        // SAFETY: the caller's promise; the kernel knows the vector.
+        let asked = unsafe { Rest::new(buffers, count) }.total();
+        // Too little for a number: what counts says so and does not wait.
+        if entry.kind() != Kind::Event || asked >= size_of::<u64>() {
+            return Err(AGAIN);
+        }
+        // SAFETY: the caller's promise.
+        return without_waiting(fd, || unsafe { syscall!(libc::SYS_readv, fd, buffers, count) });
     }
     // SAFETY: the caller's promise.
     unsafe { syscall!(libc::SYS_readv, fd, buffers, count) }
@@ -181,7 +191,9 @@ pub unsafe fn write_event(
         answer
     // SAFETY: the caller's promise.
     } else if unsafe { is_small(word) } {
-        turn.repeat(|| if poll_now(fd, libc::POLLOUT) == 0 { Err(AGAIN) } else { attempt() })
+        // What is no counter at all never says writable.
+        let judge = || vector::judge(libc::SYS_pwritev2, fd, buffers, count);
+        turn.repeat(|| if poll_now(fd, libc::POLLOUT) == 0 { judge().and(Err(AGAIN)) } else { attempt() })
     } else if entry.has(flag::SHARED) {
         // SAFETY: the caller's promise.
         match unsafe { offloaded(turn, buffers, count) } {
@@ -240,7 +252,7 @@ unsafe fn attempt(turn: &Turn, buffers: *const iovec, count: usize) -> Result<(u
         let answer = if kind::nonblocking(fd, entry)? { write(fd) } else { reopened(fd, write) };
         return answer.map(|count| (count, true));
     }
-    vector::judge(fd, buffers, count)?;
+    vector::judge(libc::SYS_pwritev2, fd, buffers, count)?;
     if poll_now(fd, libc::POLLOUT) == 0 {
         return Err(AGAIN);
     }

@@ -131,7 +131,7 @@ pub fn receive(
     if turn.entry.has(flag::LOWAT) && turn.entry.kind().is_stream() {
         return receive_enough(turn, &asked, &mut attempt);
     }
-    if turn.may_skip_try() && asked() != 0 {
+    if turn.may_skip_read() && asked() != 0 {
         turn.wait()?;
     }
     loop {

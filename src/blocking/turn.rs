@@ -88,8 +88,18 @@ impl Turn {
     /// Whether a reader may wait without asking: it is empty, no edge came since, and the program did not ask for
     /// non-blocking mode.
     #[inline(always)]
-    pub fn may_skip_try(&self) -> bool {
-        self.entry.flags() & (flag::DRAINED | flag::NONBLOCK) == flag::DRAINED
+    pub fn may_skip_read(&self) -> bool {
+        self.may_skip(flag::DRAINED)
+    }
+
+    /// The same of an accept.
+    pub fn may_skip_accept(&self) -> bool {
+        self.may_skip(flag::DRAINED | flag::LISTENS)
+    }
+
+    #[inline(always)]
+    fn may_skip(&self, proof: u16) -> bool {
+        self.entry.flags() & (flag::DRAINED | flag::LISTENS | flag::NONBLOCK) == proof
             && descriptors::is_fresh(self.entry)
     }
 

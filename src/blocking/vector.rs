@@ -11,12 +11,12 @@ use crate::syscall;
 /// Buffers in one window.
 pub const WINDOW: usize = 16;
 
-/// What the kernel says of a vector that is to be written to `fd`, or is a socket's: its error, or whether there is anything
-/// in it. Nothing is moved: it looks into the vector before it finds that it does not know the flag.
-pub fn judge(fd: i32, buffers: *const iovec, count: usize) -> Result<bool> {
+/// What the kernel says of a vector for `fd`: its error, or whether there is anything in it. `call` is `preadv2` or `pwritev2`.
+/// Nothing is moved: it looks at the descriptor and into the vector before it finds that it does not know the flag.
+pub fn judge(call: libc::c_long, fd: i32, buffers: *const iovec, count: usize) -> Result<bool> {
     const UNKNOWN: i32 = 1 << 30;
     // SAFETY: the kernel checks the vector.
-    match unsafe { syscall!(libc::SYS_pwritev2, fd, buffers, count, -1isize, -1isize, UNKNOWN) } {
+    match unsafe { syscall!(call, fd, buffers, count, -1isize, -1isize, UNKNOWN) } {
         Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(true),
         answer => answer.map(|_| false),
     }

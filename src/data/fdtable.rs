@@ -100,6 +100,8 @@ pub mod flag {
     pub const LINGER: u16 = 1 << 15;
     /// A terminal. The bit of what only sockets are.
     pub const TERMINAL: u16 = RECORDS;
+    /// A socket that listens: DRAINED says that nobody has come. The bit of what only pipes are.
+    pub const LISTENS: u16 = WAITED;
 }
 
 /// What a foreign thread or a handler says of a number, in [`Entry::gone`].

@@ -155,7 +155,7 @@ fn accept(g: &'static Green, server: &Server, listener: c_int) -> Result<Client>
     // SAFETY: zeroes are a valid address.
     let mut address: libc::sockaddr_storage = unsafe { core::mem::zeroed() };
     let mut length = size_of_val(&address) as socklen_t;
-    let answer = if turn.may_skip_try() {
+    let answer = if turn.may_skip_accept() {
         Err(AGAIN)
     } else {
         // SAFETY: live memory of that size.
