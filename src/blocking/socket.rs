@@ -81,7 +81,7 @@ unsafe fn receive_any(
             turn.once(unsafe { syscall!(libc::SYS_recvfrom, fd, buffer, n, flags, from, length) })?;
         return came(&turn, answer, || n);
     }
-    if flags & libc::MSG_WAITALL != 0 && kind.is_stream() {
+    if fills(kind, flags) {
         let whole = iovec { iov_base: buffer, iov_len: n };
         // SAFETY: one buffer, on this frame.
         let whole = || unsafe { Rest::new(&whole, 1) };
@@ -91,6 +91,12 @@ unsafe fn receive_any(
         return peek(&mut turn, attempt);
     }
     receive(&mut turn, || n, attempt)
+}
+
+/// Whether MSG_WAITALL counts: on streams, but AF_UNIX looks (MSG_PEEK) at what is there and no further.
+fn fills(kind: Kind, flags: c_int) -> bool {
+    let looks = flags & libc::MSG_PEEK != 0;
+    flags & libc::MSG_WAITALL != 0 && (kind == Kind::Tcp || kind == Kind::Stream && !looks)
 }
 
 /// `recvmsg`.
@@ -106,7 +112,7 @@ pub unsafe fn recvmsg(green: &'static Green, fd: c_int, message: *mut msghdr, fl
         let now = flags & !libc::MSG_WAITALL | libc::MSG_DONTWAIT;
         let attempt = || syscall!(libc::SYS_recvmsg, fd, message, now);
         let buffers = || Rest::new((*message).msg_iov, (*message).msg_iovlen);
-        if flags & libc::MSG_WAITALL != 0 && kind.is_stream() {
+        if fills(kind, flags) {
             let mut first = || {
                 let count = attempt()?;
                 let ends = libc::MSG_EOR | libc::MSG_CTRUNC;
