@@ -101,3 +101,17 @@ fn test_wait3_and_wait4() {
     alike("test.test_wait3", 3, &[]);
     alike("test.test_wait4", 2, &[]);
 }
+
+#[test]
+fn test_servers() {
+    as_bare("test.test_socketserver", 20, &[]);
+    as_bare("test.test_httpservers", 60, &[]);
+    as_bare("test.test_asyncore", 90, &[]);
+}
+
+#[test]
+fn test_selecting() {
+    alike("test.test_select", 6, &[]);
+    alike("test.test_epoll", 9, &[]);
+    alike("test.test_timeout", 12, &[]);
+}

@@ -121,3 +121,10 @@ fn openblas() {
 fn tbb() {
     beside_a_pool(Program::made_with("stock/tbb.cpp", &["-Wl,--no-as-needed", "-ltbb"]));
 }
+
+/// libgc's collector waits until each thread has stopped in a signal handler, and they wait there until it is done.
+#[test]
+fn garbage_collector() {
+    let outcome = Program::made_with("stock/collected.c", &["-Wl,--no-as-needed", "-lgc"]).succeeds();
+    assert!(outcome.stats().green(), "{outcome}");
+}
