@@ -158,8 +158,10 @@ pub unsafe fn writev(green: &'static Green, fd: c_int, buffers: *const iovec, co
                 // What has no byte in it succeeds always, and no socket hears of it.
                 match socket::deliver_message(&mut turn, &message, libc::MSG_NOSIGNAL) {
                     Err(_) if has_bytes() == Ok(false) => Ok(0),
-                    // Once more, for the signal.
-                    Err(Errno(libc::EPIPE)) => socket::deliver_message(&mut turn, &message, 0),
+                    // Once more, for the signal. (AF_UNIX sends none to who has waited.)
+                    Err(Errno(libc::EPIPE)) if kind == Kind::Tcp || !turn.has_waited() => {
+                        socket::deliver_message(&mut turn, &message, 0)
+                    }
                     answer => answer,
                 }
             }

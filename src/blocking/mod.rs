@@ -26,3 +26,4 @@ pub mod thread;
 pub mod transfer;
 pub mod turn;
 pub mod vector;
+mod whole;

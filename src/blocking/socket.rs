@@ -20,6 +20,7 @@ use crate::syscall;
 use super::face::tls::ledger;
 use super::turn::{AGAIN, Turn, poll_now};
 use super::vector::Rest;
+use super::whole::{fills, receive_all};
 use super::{connection, kind};
 
 /// Flags with which a receive never waits.
@@ -93,12 +94,6 @@ unsafe fn receive_any(
     receive(&mut turn, || n, attempt)
 }
 
-/// Whether MSG_WAITALL counts: on streams, but AF_UNIX looks (MSG_PEEK) at what is there and no further.
-fn fills(kind: Kind, flags: c_int) -> bool {
-    let looks = flags & libc::MSG_PEEK != 0;
-    flags & libc::MSG_WAITALL != 0 && (kind == Kind::Tcp || kind == Kind::Stream && !looks)
-}
-
 /// `recvmsg`.
 pub unsafe fn recvmsg(green: &'static Green, fd: c_int, message: *mut msghdr, flags: c_int) -> Result<usize> {
     let mut turn = Turn::new(green, fd, Side::Read, "recvmsg")?;
@@ -169,7 +164,7 @@ fn has_ended(turn: &Turn) -> bool {
 
 /// `count` bytes came of those asked for. None: the end, or what a TLS connection failed with.
 #[inline(always)]
-fn came(turn: &Turn, count: usize, asked: impl Fn() -> usize) -> Result<usize> {
+pub(super) fn came(turn: &Turn, count: usize, asked: impl Fn() -> usize) -> Result<usize> {
     if count == 0 && asked() != 0 { ledger::end(turn.fd, turn.entry.kind()) } else { Ok(count) }
 }
 
@@ -209,66 +204,8 @@ fn receive_enough(
     }
 }
 
-/// MSG_WAITALL: fills the vector, or gives what came before an end, an error, a timeout or a signal. `first` tells as
-/// well whether its part stands alone (control data came with it). `whole` is the vector, once the kernel knows it.
-fn receive_all<'a>(
-    turn: &mut Turn,
-    whole: &dyn Fn() -> Rest<'a>,
-    flags: c_int,
-    first: &mut dyn FnMut() -> Result<(usize, bool)>,
-) -> Result<usize> {
-    let (fd, peeks) = (turn.fd, flags & libc::MSG_PEEK != 0);
-    let now = flags & !libc::MSG_WAITALL | libc::MSG_DONTWAIT;
-    let (mut got, mut rest) = (0, None);
-    loop {
-        // Nothing more will come: then this look is the last.
-        let ending = peeks && turn.reports(libc::POLLRDHUP | libc::POLLERR);
-        let answer = match rest {
-            Some(rest) if !peeks => next_part(fd, rest, now),
-            _ => first(),
-        };
-        match answer {
-            Ok((count, alone)) => {
-                got = if peeks { count } else { got + count };
-                if count == 0 || alone || ending || got >= whole().total() {
-                    break;
-                }
-                rest.get_or_insert_with(whole).skip(if peeks { 0 } else { count });
-                if !peeks && !turn.entry.short_read() {
-                    continue;
-                }
-            }
-            Err(AGAIN) => {
-                turn.entry.short_read();
-            }
-            Err(errno) if got == 0 => {
-                turn.left(false);
-                return Err(errno);
-            }
-            Err(_) => break,
-        }
-        let ended = if peeks && got > 0 { turn.must_block().and_then(|()| turn.nap()) } else { turn.wait() };
-        match ended {
-            Err(errno) if got == 0 || errno == Errno::CANCELLED => return Err(errno),
-            Err(_) => break,
-            Ok(()) if got > 0 && turn.reports(libc::POLLERR) && queued(fd) == 0 => break,
-            Ok(()) => {}
-        }
-    }
-    turn.left(false);
-    came(turn, got, || whole().total())
-}
-
-fn next_part(fd: c_int, rest: Rest<'_>, flags: c_int) -> Result<(usize, bool)> {
-    let (window, count) = rest.window();
-    let mut message = message(window.as_ptr(), count);
-    // SAFETY: the window lies within the caller's buffers.
-    let count = unsafe { syscall!(libc::SYS_recvmsg, fd, &mut message, flags)? };
-    Ok((count, message.msg_flags & libc::MSG_EOR != 0))
-}
-
 /// Bytes that wait to be read.
-fn queued(fd: c_int) -> usize {
+pub(super) fn queued(fd: c_int) -> usize {
     let mut count: c_int = 0;
     // SAFETY: FIONREAD writes an int.
     let _ = unsafe { syscall!(libc::SYS_ioctl, fd, libc::FIONREAD, &mut count) };

@@ -17,7 +17,7 @@
 
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::data::Deadline;
 use crate::data::list::List;
@@ -25,6 +25,7 @@ use crate::data::timers::Timers;
 use crate::kernel::fs::{self, FpControl};
 use crate::kernel::{clock, stats};
 
+use super::budget::Budget;
 use super::green::{self, Green, State, Wake};
 use super::inbox;
 use super::poller::Poller;
@@ -40,8 +41,6 @@ const SWITCHES_PER_POLL: u32 = 64;
 /// reading the counter costs as much as a switch.
 const CYCLES_PER_POLL: u64 = 60_000;
 const ROUNDS_PER_LOOK: u32 = 8;
-/// Calls in a row that succeed at once before the caller yields.
-const BUDGET: u32 = 256;
 
 /// The hub of this process.
 pub struct Hub {
@@ -57,8 +56,7 @@ pub struct Hub {
     /// Cycles and nanoseconds at activation: what a cycle takes.
     started: Cell<(u64, u64)>,
     poll_due: Cell<bool>,
-    /// Atomic, because preemption's helper looks whether it moves.
-    budget: AtomicU32,
+    pub(super) budget: Budget,
     woken: Cell<bool>,
     inside: Cell<bool>,
     fp: Cell<FpControl>,
@@ -83,7 +81,7 @@ static HUB: Hub = Hub {
     polled_at: Cell::new(0),
     started: Cell::new((0, 0)),
     poll_due: Cell::new(false),
-    budget: AtomicU32::new(BUDGET),
+    budget: Budget::new(),
     woken: Cell::new(false),
     inside: Cell::new(false),
     fp: Cell::new(FpControl::DEFAULT),
@@ -212,22 +210,9 @@ impl Hub {
     /// A call of `green` succeeded without waiting. After a budget of such calls it lets the others go.
     #[inline(always)]
     pub fn charge(&self, green: &Green) {
-        let budget = self.budget() - 1;
-        self.set_budget(budget);
-        if budget == 0 {
+        if self.budget.take() {
             self.spent(green);
         }
-    }
-
-    /// How many more calls may succeed without waiting in this turn. Any thread.
-    #[inline(always)]
-    pub(super) fn budget(&self) -> u32 {
-        self.budget.load(Ordering::Relaxed)
-    }
-
-    #[inline(always)]
-    fn set_budget(&self, budget: u32) {
-        self.budget.store(budget, Ordering::Relaxed);
     }
 
     /// The running thread has brought another one what it waits for.
@@ -258,19 +243,19 @@ impl Hub {
     /// charged, makes up for it.
     #[inline(always)]
     pub fn make_up(&self, green: &Green) {
-        if self.budget() == 1 {
+        if self.budget.is_spent() {
             self.spent(green);
         }
     }
 
     /// The running thread's next charged call yields.
     pub(super) fn spend(&self) {
-        self.set_budget(1);
+        self.budget.spend();
     }
 
     #[cold]
     fn spent(&self, green: &Green) {
-        self.set_budget(BUDGET);
+        self.budget.renew();
         if !green.preemptible.get() {
             return;
         }
@@ -301,7 +286,7 @@ impl Hub {
         }
         // Said here, on the thread's own stack: signal handlers may run on it from now on.
         green.state.set(State::Running);
-        self.set_budget(BUDGET);
+        self.budget.renew();
         self.woken.set(false);
         if green.cancelled.get() {
             cancel::at_once(green);

@@ -5,6 +5,7 @@
 //! whoever ends the wait calls [`hub::unpark`] (on the hub's thread) or [`inbox::push`] (from a foreign thread).
 
 pub mod answers;
+mod budget;
 pub mod cancel;
 pub mod cpu;
 pub mod credentials;

@@ -277,7 +277,7 @@ extern "C" fn helper(_: usize) -> ! {
             let may_cut = MAY_CUT.load(Ordering::Relaxed);
             let hogged = stays && may_cut && wanted();
             // Rows that it has gone through meanwhile: it does not sleep in a call that has none.
-            let calls_then = core::mem::replace(&mut calls, self::hub().budget());
+            let calls_then = core::mem::replace(&mut calls, self::hub().budget.left());
             let stuck = stays && calls == calls_then;
             let asleep = stuck && (may_cut || rescue::blind()) && rescue::look(hub);
             if asleep || hogged && tasks::computes(hub) {
