@@ -98,7 +98,7 @@ mod socket_timeout {
 
 mod connecting {
     use super::common;
-    cases!("connecting.c": refused, again, nonblocking, local);
+    cases!("connecting.c": refused, again, nonblocking, local, unanswered);
 }
 
 mod recv_flags {

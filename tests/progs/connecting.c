@@ -73,7 +73,48 @@ static void *unix_names(void *arg) {
 
 static void local(void) { join(spawn(unix_names, NULL)); }
 
+/* ---- a listener that takes nobody ---- */
+
+static struct sockaddr_in full;
+static volatile int stays = 1, ticks;
+
+static void *tick(void *arg) {
+    while (stays) usleep(1000), ticks++;
+    return arg;
+}
+
+/* A connection that waits for its peer while others tick. */
+static void dial_full(const char *what, int option, const void *value, socklen_t size) {
+    int fd = must(socket(AF_INET, SOCK_STREAM, 0)), before = ticks;
+    if (size) must(setsockopt(fd, option == TCP_USER_TIMEOUT ? IPPROTO_TCP : SOL_SOCKET, option, value, size));
+    puts(what);
+    show(connect(fd, (struct sockaddr *)&full, sizeof full));
+    check(ticks > before + 5);
+    must(close(fd));
+}
+
+static void *stop_listening(void *fd) {
+    usleep(300000);
+    must(close((int)(intptr_t)fd));
+    return NULL;
+}
+
+static void unanswered(void) {
+    int fd = listener(0, &full), filler = dial(&full);
+    pthread_t ticker = spawn(tick, NULL);
+    struct timeval soon = {0, 50000};
+    unsigned milliseconds = 100;
+    dial_full("a timeout of the socket's", SO_SNDTIMEO, &soon, sizeof soon);
+    dial_full("a timeout of TCP's", TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
+    pthread_t stops = spawn(stop_listening, (void *)(intptr_t)fd);
+    dial_full("the listener goes", 0, NULL, 0);
+    join(stops);
+    stays = 0;
+    join(ticker);
+    must(close(filler));
+}
+
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(refused), CASE(again), CASE(nonblocking), CASE(local)};
+    struct test tests[] = {CASE(refused), CASE(again), CASE(nonblocking), CASE(local), CASE(unanswered)};
     return RUN(argc, argv, tests);
 }
