@@ -287,5 +287,5 @@ int main(int argc, char **argv) {
     struct test tests[] = {CASE(errnos),        CASE(program),    CASE(library_before), CASE(library_after), CASE(self),
                            CASE(tid),           CASE(keys_own),   CASE(keys_again),     CASE(keys_waiting),
                            CASE(rounding),      CASE(locales),    CASE(messages),       CASE(names), CASE(shared)};
-    return RUN(argc, argv, tests);
+    return RUN(argc > 2 ? 2 : argc, argv, tests);
 }
