@@ -39,6 +39,8 @@ fn disks() {
     assert!(traced.status.success(), "{traced:?}");
     let thread = |line: &str| line.split_whitespace().next().map(String::from);
     let hub = lines.lines().find(|line| line.contains("= -1 EINVAL")).and_then(thread);
-    let elsewhere = lines.lines().filter(|line| line.contains('(') && thread(line) != hub).count();
+    // A thread that the end of the process meets between two calls is a line too.
+    let call = |line: &str| line.contains("sync") && line.contains('(') || line.contains("copy_file_range(");
+    let elsewhere = lines.lines().filter(|line| call(line) && thread(line) != hub).count();
     assert!(hub.is_some() && elsewhere == 210, "{elsewhere} calls elsewhere\n{lines}");
 }
