@@ -23,7 +23,7 @@ mod aio {
 fn late() {
     let plugin = common::shared("uring_plugin.c", "uring_plugin.so", &[]);
     for case in ["linked", "by_handle", "both"] {
-        let program = Program::of("uring_late.c").arg(case).env("PLUGIN", &plugin);
+        let program = Program::of("uring_late.c").arg(case).env("LIBRARY", &plugin);
         program.env("EVENTLET_PREEMPT", "0").green();
     }
 }

@@ -18,10 +18,6 @@
 enum { SETS = 8 };
 
 /* Lets the other one come to its wait, by going on itself. */
-static void tick(void) {
-    for (int i = 0; i < 3; i++) breathe();
-}
-
 /* Main answers each byte that it is asked for, after a while. */
 static int ends[2], asks[2];
 static char byte;

@@ -28,7 +28,7 @@ static void *ticker(void *count) {
     release((intptr_t)count);
     return NULL;
 }
-static pthread_t later(int count) {
+static pthread_t ticking(int count) {
     ticks = 0;
     return spawn(ticker, (void *)(intptr_t)count);
 }
@@ -40,15 +40,15 @@ static void any(void) {
     siginfo_t info;
     begin();
     pid_t pid = child(1);
-    pthread_t other = later(1);
+    pthread_t other = ticking(1);
     check(must(wait(&status)) == pid), printf("wait %x %d\n", status, ticks), join(other);
-    pid = child(2), other = later(1);
+    pid = child(2), other = ticking(1);
     check(must(waitpid(-1, &status, 0)) == pid), printf("waitpid %x %d\n", status, ticks), join(other);
-    pid = child(3), other = later(1);
+    pid = child(3), other = ticking(1);
     check(must(wait3(&status, 0, &usage)) == pid && usage.ru_maxrss), printf("wait3 %x %d\n", status, ticks), join(other);
-    pid = child(4), other = later(1);
+    pid = child(4), other = ticking(1);
     check(must(wait4(-1, &status, 0, &usage)) == pid && usage.ru_maxrss), printf("wait4 %x %d\n", status, ticks), join(other);
-    pid = child(5), other = later(1);
+    pid = child(5), other = ticking(1);
     must(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT));
     check(info.si_pid == pid), printf("waitid %d %d %d\n", info.si_status, info.si_code == CLD_EXITED, ticks), join(other);
     must(waitid(P_ALL, 0, &info, WEXITED));
@@ -64,12 +64,12 @@ static void groups(void) {
     begin();
     pid_t mine = child(1), other = child(2);
     must(setpgid(other, other));
-    pthread_t thread = later(2);
+    pthread_t thread = ticking(2);
     check(must(waitpid(-other, &status, 0)) == other), printf("%x %d\n", status, ticks);
     check(must(waitpid(0, &status, 0)) == mine), printf("%x\n", status), join(thread);
     mine = child(3), other = child(4);
     must(setpgid(other, other));
-    thread = later(2);
+    thread = ticking(2);
     must(waitid(P_PGID, other, &info, WEXITED)), check(info.si_pid == other), printf("%d %d\n", info.si_status, ticks);
     must(waitid(P_PGID, 0, &info, WEXITED)), check(info.si_pid == mine), printf("%d\n", info.si_status), join(thread);
 }
@@ -167,15 +167,15 @@ static void actions(void) {
         else action(SIG_IGN, 0);
         pid_t pid = child(1);
         child(2);
-        pthread_t other = later(2);
+        pthread_t other = ticking(2);
         show(wait(&status)), printf("%d\n", ticks), join(other);
         show(waitpid(pid, &status, 0));
-        pid = child(3), other = later(1);
+        pid = child(3), other = ticking(1);
         check(waitpid(pid, &status, 0) == -1), printf("%s %d\n", strerrorname_np(errno), ticks), join(other);
     }
     action(hears, SA_SIGINFO | SA_RESTART);
     for (int i = 0; i < 4; i++) child(1 << i);
-    pthread_t other = later(4);
+    pthread_t other = ticking(4);
     while (heard != 15) usleep(1000);
     printf("heard %d\n", heard), join(other);
     action(hears, SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP);
@@ -218,7 +218,7 @@ static void interrupted(void) {
     zero(pthread_cancel(thread));
     printf("cancelled %d\n", join(thread) == PTHREAD_CANCELED);
     handle(alarmed, SA_RESTART), ualarm(3000, 3000);
-    thread = later(1);
+    thread = ticking(1);
     check(must(wait(&status)) == pid), printf("%x %d\n", status, ticks > 0), join(thread);
     ualarm(0, 0);
 }
@@ -228,7 +228,7 @@ static void descriptors(void) {
     begin();
     pid_t pid = child(9);
     int fd = must((int)syscall(SYS_pidfd_open, pid, 0));
-    pthread_t other = later(1);
+    pthread_t other = ticking(1);
     must(waitid(P_PIDFD, fd, &info, WEXITED));
     printf("%d %d %d\n", info.si_pid == pid, info.si_status, ticks), join(other);
     show(waitid(P_PIDFD, fd, &info, WEXITED));

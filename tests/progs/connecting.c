@@ -78,7 +78,7 @@ static void local(void) { join(spawn(unix_names, NULL)); }
 static struct sockaddr_in full;
 static volatile int stays = 1, ticks;
 
-static void *tick(void *arg) {
+static void *ticking(void *arg) {
     while (stays) usleep(1000), ticks++;
     return arg;
 }
@@ -101,7 +101,7 @@ static void *stop_listening(void *fd) {
 
 static void unanswered(void) {
     int fd = listener(0, &full), filler = dial(&full);
-    pthread_t ticker = spawn(tick, NULL);
+    pthread_t ticker = spawn(ticking, NULL);
     struct timeval soon = {0, 50000};
     unsigned milliseconds = 100;
     dial_full("a timeout of the socket's", SO_SNDTIMEO, &soon, sizeof soon);

@@ -9,24 +9,6 @@
 enum { MANY = 10000 };
 static int ends[2];
 
-static void tick(void) {
-    for (int i = 0; i < 5; i++) breathe();
-}
-
-/* What the other thread does after it has got on for a while. */
-static void (*deed)(void);
-
-static void *act(void *arg) {
-    tick();
-    deed();
-    return arg;
-}
-
-static pthread_t later(void (*it)(void)) {
-    deed = it;
-    return spawn(act, NULL);
-}
-
 static void write_here(void) { send_all(ends[1], "x", 1); }
 static void close_writer(void) { must(close(ends[1])); }
 

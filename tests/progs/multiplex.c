@@ -8,7 +8,7 @@
 enum { THREADS = 4, TICKS = 20 };
 static int pipes[THREADS][2];
 
-static void *tick(void *arg) {
+static void *ticking(void *arg) {
     for (int i = 0; i < TICKS; i++) usleep(500);
     for (int i = 0; i < THREADS; i++) send_all(pipes[i][1], "x", 1);
     return arg;
@@ -18,7 +18,7 @@ static void with_ticker(void *(*waiting)(void *)) {
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++) must(pipe(pipes[i]));
     for (intptr_t i = 0; i < THREADS; i++) threads[i] = spawn(waiting, (void *)i);
-    pthread_t ticker = spawn(tick, NULL);
+    pthread_t ticker = spawn(ticking, NULL);
     for (int i = 0; i < THREADS; i++) printf("%s\n", (char *)join(threads[i]));
     join(ticker);
 }
@@ -167,7 +167,7 @@ static void epoll_shared(void) {
     for (int i = 0; i < THREADS; i++) must(pipe(pipes[i])), fds[i] = pipes[i][0];
     shared_epoll = instance(EPOLLIN | EPOLLONESHOT, fds, THREADS);
     for (intptr_t i = 0; i < THREADS; i++) threads[i] = spawn(epoll_share, (void *)i);
-    pthread_t ticker = spawn(tick, NULL);
+    pthread_t ticker = spawn(ticking, NULL);
     for (int i = 0; i < THREADS; i++) printf("%s\n", (char *)join(threads[i]));
     join(ticker);
 }

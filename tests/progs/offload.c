@@ -22,10 +22,6 @@ static int opened(void) {
 }
 
 /* Lets the other one come to its wait, by going on itself. */
-static void tick(void) {
-    for (int i = 0; i < 5; i++) breathe();
-}
-
 /* Signals a thread until it has left its wait. */
 static volatile sig_atomic_t waits, left;
 

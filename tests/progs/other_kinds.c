@@ -17,24 +17,6 @@ static int fd;
 static struct sockaddr_in here;
 static socklen_t length = sizeof here;
 
-static void tick(void) {
-    for (int i = 0; i < 5; i++) breathe();
-}
-
-/* What the other thread does after it has got on for a while. */
-static void (*deed)(void);
-
-static void *act(void *arg) {
-    tick();
-    deed();
-    return arg;
-}
-
-static pthread_t later(void (*it)(void)) {
-    deed = it;
-    return spawn(act, NULL);
-}
-
 static int bound(struct sockaddr_in *address) {
     int fd = must(socket(AF_INET, SOCK_DGRAM, 0));
     *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

@@ -8,10 +8,6 @@
 
 static int loop, ends[2], others[2];
 
-static void tick(void) {
-    for (int i = 0; i < 5; i++) breathe();
-}
-
 static void add(int to, int fd, uint32_t events) {
     struct epoll_event event = {.events = events, .data.fd = fd};
     must(epoll_ctl(to, EPOLL_CTL_ADD, fd, &event));
@@ -47,20 +43,6 @@ static void fresh(void (*pair)(int *)) {
 
 static void local(int *pair) { must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair)); }
 static void piped(int *pair) { must(pipe(pair)); }
-
-/* What the other thread does after it has got on for a while. */
-static void (*deed)(void);
-
-static void *act(void *arg) {
-    tick();
-    deed();
-    return arg;
-}
-
-static pthread_t later(void (*it)(void)) {
-    deed = it;
-    return spawn(act, NULL);
-}
 
 static void write_here(void) { send_all(ends[1], "hello", 5); }
 static void write_there(void) { send_all(others[1], "hello", 5); }

@@ -33,10 +33,6 @@ static int take(int from, int *fds, int flags) {
     return count;
 }
 
-static void tick(void) {
-    for (int i = 0; i < 3; i++) breathe();
-}
-
 /* One of each kind; `other` makes it ready. */
 enum { TCP, LOCAL, LETTERS, PIPE, EVENT, TIMER, LISTENER, LOOP, TERMINAL, KINDS };
 static struct sockaddr_in address;

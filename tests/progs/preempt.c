@@ -57,14 +57,14 @@ static void by_main(void) {
 }
 
 /* Two spin; a ticker that sleeps ten times ends them. */
-static void *tick(void *arg) {
+static void *ticking(void *arg) {
     for (int i = 0; i < 10; i++) usleep(1000);
     return clear(arg);
 }
 
 static void computing(void) {
     pthread_t one = spawn(spinning, NULL), two = spawn(spinning, NULL);
-    spin_until(tick);
+    spin_until(ticking);
     join(one), join(two);
 }
 

@@ -48,6 +48,20 @@ static inline void *join(pthread_t thread) {
 /* Lets the others get on. */
 static inline void breathe(void) { usleep(2000); }
 
+/* Gets on for a while: whoever keeps the hub meanwhile is late. */
+static inline void tick(void) {
+    for (int i = 0; i < 5; i++) breathe();
+}
+
+static inline void *tick_and_do(void *it) {
+    tick();
+    ((void (*)(void))it)();
+    return NULL;
+}
+
+/* A thread that gets on for a while, then does it. */
+static inline pthread_t later(void (*it)(void)) { return spawn(tick_and_do, (void *)it); }
+
 /* A time `milliseconds` from now on a clock. */
 static inline struct timespec from_now(clockid_t clock, long milliseconds) {
     struct timespec t;

@@ -12,10 +12,6 @@ static void opened(void) {
     must(mq_unlink(name));
 }
 
-static void tick(void) {
-    for (int i = 0; i < 5; i++) breathe();
-}
-
 static void *send_one(void *arg) {
     tick();
     must(mq_send(queue, arg, strlen(arg) + 1, 3));

@@ -8,10 +8,6 @@
 
 static int fd;
 
-static void tick(void) {
-    for (int i = 0; i < 5; i++) breathe();
-}
-
 static void *set_timer(void *arg) {
     struct itimerspec soon = {.it_value.tv_nsec = 1};
     tick();

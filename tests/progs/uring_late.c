@@ -1,4 +1,4 @@
-/* Waits in a library that is loaded by now: PLUGIN is its path. */
+/* Waits in a library that is loaded by now: LIBRARY is its path. */
 #include "prog.h"
 #include <dlfcn.h>
 
@@ -30,6 +30,6 @@ static void both(void) { linked(), by_handle(), linked(); }
 
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(linked), CASE(by_handle), CASE(both)};
-    path = getenv("PLUGIN");
+    path = getenv("LIBRARY");
     return RUN(argc, argv, tests);
 }
