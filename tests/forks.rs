@@ -10,3 +10,9 @@ mod offspring {
     use super::common;
     cases!("offspring.c": hundreds, storms, held, ordered, preforked, daemonized, on_pty, cloned);
 }
+
+/// What is kept, given and left alone; calls that fail.
+mod forking {
+    use super::common;
+    cases!("forking.c": locks, refused, shared_errno, attributes, unchanged);
+}

@@ -13,6 +13,12 @@ mod children {
     cases!("children.c": any, groups, stopped, many, actions, interrupted, descriptors);
 }
 
+/// By rarer flags, and of children of other kinds.
+mod wait_flags {
+    use super::common;
+    cases!("wait_flags.c": looking, cloned, own, traced, grandchild);
+}
+
 /// The program that exec puts in its place has its own counters.
 #[test]
 fn replaced() {

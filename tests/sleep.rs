@@ -4,3 +4,9 @@
 mod common;
 
 cases!("sleeps.c", EVENTLET_PREEMPT = "0": micro, nano, c11, relative, deadline, real_deadline, seconds, wrong);
+
+/// Every clock, what is left after a signal, and timers by the thousand.
+mod clocks {
+    use super::common;
+    cases!("clocks.c": each, left, processor, thousands, overruns, inherited);
+}

@@ -353,7 +353,7 @@ static void rests(void) {
         struct timespec time = {50, 0}, rest = {7, 7}, end;
         ualarm(2000, 0);
         int error = clock_nanosleep(clocks[i], 0, &time, &rest);
-        printf("%s, rest of it %d\n", strerrorname_np(error), rest.tv_sec == 49 && rest.tv_nsec > 0);
+        printf("%s, rest of it %d\n", strerrorname_np(error), rest.tv_sec < 50 && rest.tv_sec > 7);
         end = from_now(clocks[i], 50000), rest = (struct timespec){7, 7};
         ualarm(2000, 0);
         error = clock_nanosleep(clocks[i], TIMER_ABSTIME, &end, &rest);
@@ -361,9 +361,9 @@ static void rests(void) {
     }
     struct timespec time = {50, 0};
     ualarm(2000, 0);
-    show(nanosleep(&time, &time)), printf("%d\n", time.tv_sec == 49);
+    show(nanosleep(&time, &time)), printf("%d\n", time.tv_sec < 50 && time.tv_sec > 7);
     ualarm(2000, 0), show(usleep(900000));
-    ualarm(2000, 0), printf("%d\n", sleep(20) >= 19);
+    ualarm(2000, 0), printf("%d\n", sleep(20) > 0);
     show(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &time, NULL)), show(clock_nanosleep(99, 0, &time, NULL));
     time.tv_nsec = 1000000000;
     show(clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL)), show(nanosleep(&time, NULL));
