@@ -33,11 +33,11 @@ static void *ticker(void *arg) {
     else must(write(gate[1], "x", 1));
     return NULL;
 }
-static pthread_t later(void) {
+static pthread_t ticking(void) {
     ticks = 0;
     return spawn(ticker, NULL);
 }
-static pthread_t later_signal(pid_t pid, int signal) {
+static pthread_t ticking_signal(pid_t pid, int signal) {
     ticks = 0;
     return spawn(ticker, (void *)(((intptr_t)pid << 8) | signal));
 }
@@ -55,19 +55,19 @@ static void *looks(void *arg) {
     int status, fd = must((int)syscall(SYS_pidfd_open, pid, 0));
     ask(P_PID, pid, WEXITED | WNOHANG), ask(P_PIDFD, fd, WEXITED | WSTOPPED | WCONTINUED | WNOHANG);
     ask(P_ALL, 0, WEXITED | WNOHANG | WNOWAIT);
-    pthread_t other = later_signal(pid, SIGSTOP);
+    pthread_t other = ticking_signal(pid, SIGSTOP);
     ask(P_PIDFD, fd, WSTOPPED | WNOWAIT), printf("%d\n", ticks), join(other);
     ask(P_PID, pid, WSTOPPED | WNOWAIT), ask(P_PID, pid, WEXITED | WNOHANG), ask(P_PID, pid, WCONTINUED | WNOHANG);
     ask(P_PGID, getpgrp(), WSTOPPED), ask(P_PID, pid, WSTOPPED | WNOHANG);
-    other = later_signal(pid, SIGCONT);
+    other = ticking_signal(pid, SIGCONT);
     ask(P_ALL, 0, WCONTINUED | WNOWAIT), printf("%d\n", ticks), join(other);
     show(waitpid(pid, &status, WCONTINUED | WNOHANG) == pid), printf("%x %d\n", status, WIFCONTINUED(status));
     show(waitpid(pid, &status, WCONTINUED | WUNTRACED | WNOHANG));
-    other = later_signal(pid, SIGSTOP);
+    other = ticking_signal(pid, SIGSTOP);
     check(must(wait3(&status, WUNTRACED, NULL)) == pid), printf("%x %d\n", status, ticks), join(other);
-    other = later_signal(pid, SIGCONT);
+    other = ticking_signal(pid, SIGCONT);
     check(must(wait4(pid, &status, WCONTINUED, NULL)) == pid), printf("%x %d\n", status, ticks), join(other);
-    other = later();
+    other = ticking();
     ask(P_PID, pid, WEXITED | WNOWAIT), printf("%d\n", ticks), join(other);
     ask(P_PIDFD, fd, WEXITED | WNOWAIT), ask(P_ALL, 0, WEXITED | WNOWAIT | WNOHANG), ask(P_PID, pid, WSTOPPED | WNOHANG);
     show(waitid(P_PID, pid, NULL, WEXITED));
@@ -75,9 +75,9 @@ static void *looks(void *arg) {
     must(close(fd));
     ask(P_PID, pid, 0), ask(P_PID, -1, WEXITED), ask(P_PGID, -5, WEXITED), ask(P_PID, 0, WEXITED), ask(P_PIDFD, -1, WEXITED);
     show(waitpid(pid, &status, __WALL)), show(waitpid(pid, &status, WNOWAIT)), show(waitid(P_ALL, 0, NULL, WNOHANG));
-    pid = child(6), other = later();
+    pid = child(6), other = ticking();
     check(must(waitpid(pid, NULL, 0)) == pid), join(other);
-    pid = child(6), other = later();
+    pid = child(6), other = ticking();
     check(must(wait(NULL)) == pid), join(other);
     return arg;
 }
@@ -94,15 +94,15 @@ static void *clones(void *arg) {
         pid_t pid = clone_child(3, signal);
         show(waitpid(pid, &status, WNOHANG)), show(wait(&status)), show(waitpid(pid, &status, __WALL | WNOHANG));
         show(waitpid(pid, &status, __WCLONE | WNOHANG));
-        pthread_t other = later();
+        pthread_t other = ticking();
         check(must(waitpid(pid, &status, __WALL)) == pid), printf("%x %d\n", status, ticks), join(other);
-        pid = clone_child(4, signal), other = later();
+        pid = clone_child(4, signal), other = ticking();
         check(must(waitpid(-1, &status, __WCLONE)) == pid), printf("%x %d\n", status, ticks), join(other);
-        pid = clone_child(5, signal), other = later();
+        pid = clone_child(5, signal), other = ticking();
         ask(P_PID, pid, WEXITED | __WALL), printf("%d\n", ticks), join(other);
         pid = child(6);
         show(waitpid(pid, &status, __WCLONE)), show(waitpid(-1, &status, __WCLONE | WNOHANG));
-        other = later();
+        other = ticking();
         check(must(waitpid(-1, &status, __WALL)) == pid), printf("%x %d\n", status, ticks), join(other);
     }
     return arg;
@@ -118,9 +118,9 @@ static void *waits_for_own(void *arg) {
     int status;
     pid_t pid = child(2);
     show(waitpid(pid, &status, __WNOTHREAD | WNOHANG));
-    pthread_t other = later();
+    pthread_t other = ticking();
     check(must(waitpid(-1, &status, __WNOTHREAD)) == pid), printf("%x %d\n", status, ticks), join(other);
-    pid = child(3), other = later();
+    pid = child(3), other = ticking();
     ask(P_PID, pid, WEXITED | __WNOTHREAD), printf("%d\n", ticks), join(other);
     show(waitpid(-1, &status, __WNOTHREAD));
     return arg;
@@ -159,7 +159,7 @@ static void grandchild(void) {
     if (!pid) grandchild = child(9), must(write(ends[1], &grandchild, sizeof grandchild)), _exit(8);
     read_all(ends[0], &grandchild, sizeof grandchild);
     check(must(waitpid(pid, &status, 0)) == pid), printf("%x\n", status);
-    pthread_t other = later();
+    pthread_t other = ticking();
     check(must(wait(&status)) == grandchild), printf("%x %d\n", status, ticks), join(other);
 }
 
