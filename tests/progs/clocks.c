@@ -53,8 +53,10 @@ static void *naps(void *arg) {
         clockid_t clock = clocks[i].clock;
         struct timespec nap = {0, 5000000}, now = {0}, end = {1, 0}, past = {1, 0}, bad = {0, 1000000000};
         int before = turns, known = !clock_gettime(clock, &now), error;
-        do error = clock_nanosleep(clock, 0, &nap, NULL);
-        while (!error && turns == before);
+        do {
+            if (known) now = from_now(clock, 0);
+            error = clock_nanosleep(clock, 0, &nap, NULL);
+        } while (!error && turns == before);
         printf("%s: %s", clocks[i].name, error ? strerrorname_np(error) : "slept");
         if (!error) printf(" %d", passed(clock, &now, nap.tv_nsec));
         before = turns;
@@ -86,15 +88,13 @@ static void *rests(void *arg) {
     for (int i = 0; i < CLOCKS; i++) {
         struct timespec nap = {50, 0}, rest = {7, 7}, end;
         if (clock_nanosleep(clocks[i].clock, 0, &(struct timespec){0, 1}, NULL)) continue;
-        ualarm(3000, 0);
-        int error = clock_nanosleep(clocks[i].clock, 0, &nap, &rest);
-        printf("%s: %s %d", clocks[i].name, strerrorname_np(error), rest.tv_sec < 50 && rest.tv_sec > 7);
+        struct timespec start = from_now(clocks[i].clock, 0);
+        int error = ALARMED(clock_nanosleep(clocks[i].clock, 0, &nap, &rest));
+        printf("%s: %s %d", clocks[i].name, strerrorname_np(error), left_over(clocks[i].clock, 50, &start, &rest));
         end = from_now(clocks[i].clock, 50000), rest = (struct timespec){7, 7};
-        ualarm(3000, 0);
-        error = clock_nanosleep(clocks[i].clock, TIMER_ABSTIME, &end, &rest);
+        error = ALARMED(clock_nanosleep(clocks[i].clock, TIMER_ABSTIME, &end, &rest));
         printf(" %s %d", strerrorname_np(error), rest.tv_sec == 7 && rest.tv_nsec == 7);
-        ualarm(3000, 0);
-        error = clock_nanosleep(clocks[i].clock, 0, &nap, NULL);
+        error = ALARMED(clock_nanosleep(clocks[i].clock, 0, &nap, NULL));
         printf(" %s\n", strerrorname_np(error));
     }
     return arg;

@@ -72,6 +72,18 @@ static inline struct timespec from_now(clockid_t clock, long milliseconds) {
     return t;
 }
 
+/* The call, with alarms until it is over: one that comes before the wait leaves it another. */
+#define ALARMED(call) ({ ualarm(2000, 2000); __typeof__(call) given_ = (call); int error_ = errno; ualarm(0, 0); errno = error_; given_; })
+
+/* Whether `rest` is what a sleep of `seconds` can have left that was interrupted, and begun at `start` or later: no less, by
+ * what has passed since, and less than all. */
+static inline int left_over(clockid_t clock, time_t seconds, const struct timespec *start, const struct timespec *rest) {
+    struct timespec now = from_now(clock, 0);
+    int64_t passed = (int64_t)(now.tv_sec - start->tv_sec) * 1000000000 + now.tv_nsec - start->tv_nsec;
+    int64_t left = (int64_t)rest->tv_sec * 1000000000 + rest->tv_nsec, all = (int64_t)seconds * 1000000000;
+    return left < all && left + passed >= all;
+}
+
 /* A TCP listener on a free loopback port. */
 static inline int listener(int backlog, struct sockaddr_in *address) {
     int fd = must(socket(AF_INET, SOCK_STREAM, 0));

@@ -48,18 +48,23 @@ static void until(int count) {
     while (handled < count) usleep(500);
 }
 
+/* What `sleep` gives back: whole seconds, without what was left of the last one. */
+static int seconds_left(time_t all, const struct timespec *start, unsigned left) {
+    return left_over(CLOCK_MONOTONIC, all, start, &(struct timespec){left, 999999999});
+}
+
 static void alarms(void) {
     sigset_t set;
     sigemptyset(&set), sigaddset(&set, SIGALRM);
     crowd_without(&set);
     handle(SIGALRM, 0);
     show(alarm(100)), show(alarm(1));
+    struct timespec start = from_now(CLOCK_MONOTONIC, 0);
     unsigned left = sleep(30);
-    printf("slept until the alarm %d, handled %d\n", left > 0, handled);
+    printf("slept until the alarm %d, handled %d\n", seconds_left(30, &start, left), handled);
     show(alarm(0));
-    show(ualarm(2000, 2000));
-    show(pause());
-    ualarm(0, 0);
+    show(ualarm(2000, 0));
+    show(ALARMED(pause()));
     printf("all in main %d\n", by_main == handled);
     struct itimerval timer = {{0, 1000}, {0, 1000}}, old;
     handled = by_main = 0;
@@ -352,20 +357,18 @@ static void rests(void) {
     crowd();
     handle(SIGALRM, SA_RESTART);
     for (int i = 0; i < 3; i++) {
-        struct timespec time = {50, 0}, rest = {7, 7}, end;
-        ualarm(2000, 0);
-        int error = clock_nanosleep(clocks[i], 0, &time, &rest);
-        printf("%s, rest of it %d\n", strerrorname_np(error), rest.tv_sec < 50 && rest.tv_sec > 7);
+        struct timespec time = {50, 0}, rest = {7, 7}, end, start = from_now(clocks[i], 0);
+        int error = ALARMED(clock_nanosleep(clocks[i], 0, &time, &rest));
+        printf("%s, rest of it %d\n", strerrorname_np(error), left_over(clocks[i], 50, &start, &rest));
         end = from_now(clocks[i], 50000), rest = (struct timespec){7, 7};
-        ualarm(2000, 0);
-        error = clock_nanosleep(clocks[i], TIMER_ABSTIME, &end, &rest);
+        error = ALARMED(clock_nanosleep(clocks[i], TIMER_ABSTIME, &end, &rest));
         printf("%s, untouched %d\n", strerrorname_np(error), rest.tv_sec == 7 && rest.tv_nsec == 7);
     }
-    struct timespec time = {50, 0};
-    ualarm(2000, 0);
-    show(nanosleep(&time, &time)), printf("%d\n", time.tv_sec < 50 && time.tv_sec > 7);
-    ualarm(2000, 0), show(usleep(900000));
-    ualarm(2000, 0), printf("%d\n", sleep(20) > 0);
+    struct timespec time = {50, 0}, start = from_now(CLOCK_MONOTONIC, 0);
+    show(ALARMED(nanosleep(&time, &time))), printf("%d\n", left_over(CLOCK_MONOTONIC, 50, &start, &time));
+    show(ALARMED(usleep(900000)));
+    start = from_now(CLOCK_MONOTONIC, 0);
+    printf("%d\n", seconds_left(20, &start, ALARMED(sleep(20))));
     show(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &time, NULL)), show(clock_nanosleep(99, 0, &time, NULL));
     time.tv_nsec = 1000000000;
     show(clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL)), show(nanosleep(&time, NULL));
