@@ -18,9 +18,9 @@
 compile_error!("libeventlet runs on Linux x86-64 (glibc >= 2.34)");
 
 // The models are of floor 1: see `data::models`.
-#[cfg(not(loom))]
+#[cfg(not(feature = "loom"))]
 pub mod blocking;
 pub mod data;
 pub mod kernel;
-#[cfg(not(loom))]
+#[cfg(not(feature = "loom"))]
 pub mod runtime;

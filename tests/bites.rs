@@ -2,8 +2,6 @@
 //! not end as they should. Each entry names a program, a case that passes with the whole library, and the rows that it
 //! needs. A row without an entry is untested: [`every_row_is_covered`] asks for one.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -11,8 +9,8 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use common::table::table;
-use common::{Program, without};
+use crate::common::table::table;
+use crate::common::{Program, without};
 
 /// How long a mutant may take; a hang bites as well. The whole library needs a fraction of it.
 const LIMIT: Duration = Duration::from_millis(700);

@@ -1,7 +1,4 @@
 //! What waits by `syscall()` lets the others go on, and answers as the kernel does.
 
-#[macro_use]
-mod common;
-
 cases!("by_number.c": reading, writing, connecting, polling, selecting, epolling, sleeping, children, files, modes,
     signals, uncancelled);

@@ -1,11 +1,9 @@
 //! `eventlet.h`: its programs run linked, linked and patched, and preloaded.
 
-mod common;
-
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use common::{Outcome, Program};
+use crate::common::{Outcome, Program};
 
 /// How the library comes into a program.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +17,7 @@ const FORMS: [Form; 3] = [Form::Linked, Form::Patched, Form::Preloaded];
 
 fn run(source: &str, case: &str, form: Form) -> Outcome {
     let name = format!("capi-{}", source.split('.').next().expect("a name"));
-    let program = Program::new(common::linked(&format!("tests/progs/capi/{source}"), &name)).arg(case);
+    let program = Program::new(crate::common::linked(&format!("tests/progs/capi/{source}"), &name)).arg(case);
     let program = program.env("EVENTLET_DETECT", "1");
     match form {
         Form::Linked => program.bare(),
@@ -31,7 +29,7 @@ fn run(source: &str, case: &str, form: Form) -> Outcome {
 /// Linked, with more in its environment.
 fn run_with(source: &str, case: &str, env: &[(&str, &str)]) -> Outcome {
     let name = format!("capi-{}", source.split('.').next().expect("a name"));
-    let program = Program::new(common::linked(&format!("tests/progs/capi/{source}"), &name)).arg(case);
+    let program = Program::new(crate::common::linked(&format!("tests/progs/capi/{source}"), &name)).arg(case);
     env.iter()
         .fold(program, |program, (name, value)| program.env(name, value))
         .env("EVENTLET_DETECT", "1")
@@ -100,7 +98,7 @@ fn what_a_killed_thread_was_woken_for_stays() {
 #[test]
 fn groups_alone_and_together() {
     const NAMES: [&str; 5] = ["os", "select", "socket", "thread", "time"];
-    let program = || Program::new(common::linked("tests/progs/capi/groups.c", "capi-groups"));
+    let program = || Program::new(crate::common::linked("tests/progs/capi/groups.c", "capi-groups"));
     for mask in [0, 1, 2, 4, 8, 16, 31, 6, 25, 30] {
         let words: Vec<_> = (0..5).filter(|bit| mask >> bit & 1 != 0).map(|bit| NAMES[bit]).collect();
         let words = if words.is_empty() { "none".into() } else { words.join(" , ") };
@@ -185,7 +183,7 @@ fn timeouts_end_patched_calls() {
 
 #[test]
 fn unknown_group_ends_the_program() {
-    let program = Program::new(common::linked("tests/progs/capi/thread.c", "capi-thread"));
+    let program = Program::new(crate::common::linked("tests/progs/capi/thread.c", "capi-thread"));
     let outcome = program.arg("order").env("EVENTLET_PATCH", "socket, sockets").bare();
     assert_eq!(outcome.status.code(), Some(2), "{outcome}");
     assert!(outcome.errors().contains("\"sockets\"") && outcome.errors().lines().count() == 1, "{outcome}");
@@ -210,15 +208,22 @@ fn header_is_clean_in_every_language() {
 
 /// `eventlet_import_patched`, in a program that is not patched.
 mod import {
-    use super::{common, run_with};
+    use super::run_with;
 
     fn library() -> std::path::PathBuf {
-        let deeper =
-            common::shared("capi/import_deeper.c", "libcapi-deeper.so", &["-Wl,-soname,libcapi-deeper.so"]);
+        let deeper = crate::common::shared(
+            "capi/import_deeper.c",
+            "libcapi-deeper.so",
+            &["-Wl,-soname,libcapi-deeper.so"],
+        );
         let folder = deeper.parent().expect("a folder").to_str().expect("UTF-8");
         let (needed, rpath) = (deeper.to_str().expect("UTF-8"), format!("-Wl,-rpath,{folder}"));
         let library = |name, when| {
-            common::shared("capi/import_library.c", name, &["-Wl,--no-as-needed", needed, &rpath, when])
+            crate::common::shared(
+                "capi/import_library.c",
+                name,
+                &["-Wl,--no-as-needed", needed, &rpath, when],
+            )
         };
         library("libcapi-library.so", "-Wl,-z,relro,-z,lazy");
         library("libcapi-library-now.so", "-Wl,-z,relro,-z,now")

@@ -1,11 +1,8 @@
 //! C++ programs: the standard library's threads, and exceptions across waits.
 
-#[macro_use]
-mod common;
-
 use std::os::unix::process::ExitStatusExt;
 
-use common::Program;
+use crate::common::Program;
 
 cases!("standard.cpp": threads, mutexes, conditions, futures, at_thread_exit, once_flags, local_static, thread_locals,
     atomics, meeting_points, stopping);

@@ -1,12 +1,10 @@
 //! CPython's own tests of its threads, signals and children, as Debian packages them, run by Debian's interpreter: each
 //! test ends as bare. None of them needs more than one processor at a time, so there is no list of exceptions.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::{Outcome, Program};
+use crate::common::{Outcome, Program};
 
 /// Some tests run children and look at all that these print: the counters are for the first process alone.
 const RUN: &str = "

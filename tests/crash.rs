@@ -1,13 +1,11 @@
 //! A crash leaves a core dump in which a debugger finds the stack of the thread that crashed.
 
-mod common;
-
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
-use common::{eventlet, program};
+use crate::common::{eventlet, program};
 
 /// The functions on the stack of the thread that crashed, innermost first.
 fn stack(who: &str, preload: bool) -> Vec<String> {

@@ -1,11 +1,11 @@
 //! Whose files, whose rights: of one thread, or of all.
 
-#[macro_use]
-mod common;
-
 cases!("credentials.c": files, numbers, heirs, given_up, for_everybody);
 
 #[test]
 fn told_while_computing() {
-    common::Program::of("credentials.c").arg("told_while_computing").env("EVENTLET_PREEMPT", "0").green();
+    crate::common::Program::of("credentials.c")
+        .arg("told_while_computing")
+        .env("EVENTLET_PREEMPT", "0")
+        .green();
 }

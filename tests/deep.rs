@@ -1,95 +1,79 @@
 //! The deep layer: what waits inside libc lets the others run. In each program the waiting call gets what it waits for from
 //! another thread of the same process: under a library that lets it block the hub, it hangs.
 
-mod common;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use common::Program;
+use crate::common::Program;
 
 mod stdio {
-    use super::common;
 
     crate::cases!("deep_stdio.c": fgets_socket, fgets_pipe, line, scan, whole, one, wide, fill, contended, locked,
         all_streams, cancelled, reopened, logged, denied, quiet, many, wide_scan, ways_out, wide_out);
 }
 
 mod processes {
-    use super::common;
 
     crate::cases!("deep_process.c": run_system, run_popen, run_pclose, run_write, many, children, masks);
 }
 
 mod names {
-    use super::common;
 
     crate::cases!("deep_names.c": addrinfo, families, hostbyname, query, reentrant, reentrant2, search, state, nameinfo,
         hostbyaddr);
 }
 
 mod lookups {
-    use super::common;
 
     crate::cases!("lookups.c": by_handle, by_caller);
 }
 
 mod foreign {
-    use super::common;
 
     crate::cases!("deep_foreign.c": lines, ping, loader, cancel, before);
 }
 
 mod streams {
-    use super::common;
 
     crate::cases!("deep_streams.cpp": synced, unsynced, file);
 }
 
 mod without_rows {
-    use super::common;
 
     crate::cases!("rescued.c": reading, polling, futexes, child, aio, gai);
 }
 
 /// Where libc's text cannot be changed, the hub is taken out of what waits.
 mod rescued {
-    use super::common;
 
     mod stdio {
-        use super::common;
 
         crate::cases!("deep_stdio.c", EVENTLET_FAULT = "64": fgets_socket, fgets_pipe, line, scan, whole, one, wide, fill,
             contended, locked, all_streams, cancelled, reopened, logged, quiet, many, wide_scan, ways_out);
     }
 
     mod processes {
-        use super::common;
 
         crate::cases!("deep_process.c", EVENTLET_FAULT = "64": run_system, run_popen, run_pclose, run_write, many,
             children, masks);
     }
 
     mod names {
-        use super::common;
 
         crate::cases!("deep_names.c", EVENTLET_FAULT = "64": addrinfo, families, hostbyname, query);
     }
 
     mod foreign {
-        use super::common;
 
         crate::cases!("deep_foreign.c", EVENTLET_FAULT = "64": lines, ping, loader, cancel, before);
     }
 
     mod streams {
-        use super::common;
 
         crate::cases!("deep_streams.cpp", EVENTLET_FAULT = "64": synced, unsynced, file);
     }
 
     mod without_preemption {
-        use super::common;
 
         crate::cases!("deep_stdio.c", EVENTLET_FAULT = "64", EVENTLET_PREEMPT = "0": fgets_socket, contended);
     }
@@ -102,7 +86,7 @@ const NO_DEEP_NO_RESCUE: &str = "192";
 
 #[test]
 fn a_constructor_waits_under_the_loaders_lock() {
-    let library = common::shared("deep_library.c", "libdeep.so", &[]);
+    let library = crate::common::shared("deep_library.c", "libdeep.so", &[]);
     let program = Program::of("deep_loader.c").arg(library);
     program.green();
     program.env("EVENTLET_FAULT", NO_DEEP).green();
@@ -110,10 +94,10 @@ fn a_constructor_waits_under_the_loaders_lock() {
 
 #[test]
 fn ctypes() {
-    for python in common::python::pythons() {
-        common::python::script(python, "deep").green();
-        common::python::script(python, "deep").env("EVENTLET_FAULT", NO_DEEP).green();
-        common::python::script(python, "handle").green();
+    for python in crate::common::python::pythons() {
+        crate::common::python::script(python, "deep").green();
+        crate::common::python::script(python, "deep").env("EVENTLET_FAULT", NO_DEEP).green();
+        crate::common::python::script(python, "handle").green();
     }
 }
 

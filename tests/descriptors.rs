@@ -1,25 +1,20 @@
 //! Descriptors that end while somebody waits there, the library's own, which must not end, and a listener that
 //! others share.
 
-#[macro_use]
-mod common;
-
 cases!("batch.c": all, for_one, stream, full, wrong);
 cases!("closing.c": all_closed, large_select, high_numbers);
 
 mod too_many {
-    use super::common;
     cases!("too_many.c": accepts, makes, passes);
 
     /// Without io_uring.
     #[test]
     fn accepts_by_mode() {
-        common::Program::of("too_many.c").arg("accepts").env("EVENTLET_FAULT", "16").green();
+        crate::common::Program::of("too_many.c").arg("accepts").env("EVENTLET_FAULT", "16").green();
     }
 }
 
 mod passed {
-    use super::common;
     cases!("passed.c": kinds, many, to_child, credentials, records);
 }
 
@@ -29,7 +24,7 @@ cases!("answers.c": swapped, cancelled, shared);
 #[test]
 fn answers() {
     for case in ["pipes", "events"] {
-        let outcome = common::Program::of("answers.c").arg(case).green();
+        let outcome = crate::common::Program::of("answers.c").arg(case).green();
         assert!(outcome.stats().parks < 5_000, "{case} parks at every turn: {outcome}");
     }
 }
@@ -37,20 +32,20 @@ fn answers() {
 /// Needs io_uring: without it, accept makes the listener non-blocking for the length of the call.
 #[test]
 fn shared_accept() {
-    common::Program::of("shared_accept.c").green();
+    crate::common::Program::of("shared_accept.c").green();
 }
 
 /// With io_uring and RWF_NOWAIT, and without: `EVENTLET_FAULT` says which is missing.
 #[test]
 fn streams() {
     for (seed, fault) in [("1", "0"), ("2", "4"), ("3", "16"), ("4", "20")] {
-        common::Program::of("streams.c").arg(seed).env("EVENTLET_FAULT", fault).green();
+        crate::common::Program::of("streams.c").arg(seed).env("EVENTLET_FAULT", fault).green();
     }
 }
 
 /// The bare kernel leaves these waiters asleep for ever; here they are told (DESIGN, section 6).
 fn told(case: &str, expected: &[&str]) {
-    let outcome = common::Program::of("closing.c").arg(case).preloaded();
+    let outcome = crate::common::Program::of("closing.c").arg(case).preloaded();
     assert!(outcome.status.success(), "{outcome}");
     for line in expected {
         assert!(outcome.text().lines().any(|seen| seen == *line), "{line} is missing: {outcome}");

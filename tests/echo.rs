@@ -1,12 +1,10 @@
 //! A thread per connection and 2,000 of them at once, served by one kernel thread.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use common::{Program, connect};
+use crate::common::{Program, connect};
 
 const CLIENTS: usize = 2000;
 /// The hub, and at most two helpers of the library.
@@ -31,7 +29,7 @@ fn echo(clients: &mut [TcpStream], message: impl Fn(usize) -> Vec<u8>) {
 
 /// Serves [`CLIENTS`]; gives the kernel threads while all were connected, and what the server says of itself at the end.
 fn serve(preload: bool) -> (usize, String) {
-    common::many_files();
+    crate::common::many_files();
     let mut server = Program::of("echo_server.c").limit(Duration::from_secs(300)).start(preload);
     let port = server.port();
     echo(&mut [connect(port)], |_| b"first".to_vec());

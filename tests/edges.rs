@@ -1,9 +1,6 @@
 //! Waiting on descriptors: the traps of edge-triggered events, and what a blocking call must still do.
 
-#[macro_use]
-mod common;
-
-use common::Program;
+use crate::common::Program;
 
 macro_rules! programs {
     ($($name:ident),* $(,)?) => {
@@ -40,44 +37,37 @@ fn an_older_kernel() {
 
 /// What the kernel refuses it refuses here, also where a part of a call is our own.
 mod wrong_arguments {
-    use super::common;
     cases!("wrong_arguments.c": buffers, vectors, messages, polled, epolled, connected, numbered);
 
     #[test]
     fn an_older_kernel() {
         for case in ["buffers", "vectors", "messages"] {
-            common::Program::of("wrong_arguments.c").arg(case).env("EVENTLET_FAULT", "28").green();
+            crate::common::Program::of("wrong_arguments.c").arg(case).env("EVENTLET_FAULT", "28").green();
         }
     }
 }
 
 mod many_descriptors {
-    use super::common;
     cases!("many_descriptors.c": polled, different, again, halves, selected, beyond, masks);
 }
 
 mod own_loop {
-    use super::common;
     cases!("own_loop.c": edges, once, changed, members_close, hangups, nested, crowd, exclusive, masks, forked, copied);
 }
 
 mod out_of_band {
-    use super::common;
     cases!("out_of_band.c": plain, marked);
 }
 
 mod modes {
-    use super::common;
     cases!("modes.c": nonblocking, born, timeouts, shut);
 }
 
 mod addresses {
-    use super::common;
     cases!("addresses.c": udp, crowded_datagrams, crowded_listener);
 }
 
 mod fortified {
-    use super::common;
     use std::os::unix::process::ExitStatusExt;
 
     cases!("fortified.c": waits, jumps);
@@ -85,47 +75,41 @@ mod fortified {
     #[test]
     fn too_small() {
         for case in ["too_small", "too_small_recv", "too_small_poll"] {
-            let outcome = common::Program::of("fortified.c").arg(case).same();
+            let outcome = crate::common::Program::of("fortified.c").arg(case).same();
             assert_eq!(outcome.status.signal(), Some(libc::SIGABRT), "{outcome}");
         }
     }
 }
 
 mod socket_timeout {
-    use super::common;
     cases!("socket_timeout.c": receive, acceptor, sender, shared);
 }
 
 mod connecting {
-    use super::common;
     cases!("connecting.c": refused, again, nonblocking, local, unanswered);
 }
 
 mod recv_flags {
-    use super::common;
     cases!("recv_flags.c": peek, waitall, datagram, empty);
 }
 
 mod big_write {
-    use super::common;
     cases!("big_write.c": tcp_write, tcp_send, tcp_writev, tcp_sendmsg, unix_write, pipe_write, pipe_writev, atomic);
 }
 
 mod broken_pipe {
-    use super::common;
     use std::os::unix::process::ExitStatusExt;
 
     cases!("broken_pipe.c": closed_socket, closed_pipe, pipe_closes, unix_closes);
 
     #[test]
     fn kills() {
-        let outcome = common::Program::of("broken_pipe.c").arg("kills").same();
+        let outcome = crate::common::Program::of("broken_pipe.c").arg("kills").same();
         assert_eq!(outcome.status.signal(), Some(libc::SIGPIPE), "{outcome}");
     }
 }
 
 mod multiplex {
-    use super::common;
     cases!("multiplex.c": poll_any, poll_time, poll_state, select_any, select_time, select_closed, epoll_modes,
         epoll_shared);
 }

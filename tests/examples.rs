@@ -1,14 +1,13 @@
 //! The programs of `examples/`, linked as the README says.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use common::{Outcome, Program};
+use crate::common::{Outcome, Program};
 
 fn run(name: &str, input: &str) -> Outcome {
-    let program = Program::new(common::linked(&format!("examples/{name}.c"), &format!("example-{name}")));
+    let program =
+        Program::new(crate::common::linked(&format!("examples/{name}.c"), &format!("example-{name}")));
     let outcome = program.input(input).bare();
     assert!(outcome.status.success() && outcome.stderr.is_empty(), "{outcome}");
     outcome
@@ -45,14 +44,15 @@ fn fetch() {
 #[test]
 fn slow() {
     assert_eq!(run("slow", "hello\n").text(), "in time: hello\n");
-    let program = Program::new(common::linked("examples/slow.c", "example-slow"));
+    let program = Program::new(crate::common::linked("examples/slow.c", "example-slow"));
     let mut late = program.start(false);
     assert_eq!(late.line(), "too late");
 }
 
 /// A server of these that says its port first; what else is there to do comes in `talk`. It ends by itself.
 fn serves(name: &str, talk: impl FnOnce(&dyn Fn() -> TcpStream)) {
-    let program = Program::new(common::linked(&format!("examples/{name}.c"), &format!("example-{name}")));
+    let program =
+        Program::new(crate::common::linked(&format!("examples/{name}.c"), &format!("example-{name}")));
     let mut server = program.start(false);
     let port: u16 = server.line().parse().expect("a port");
     talk(&|| TcpStream::connect(("127.0.0.1", port)).expect("a connection"));
@@ -122,7 +122,7 @@ fn crawler() {
             write!(client, "HTTP/1.0 200 OK\r\n\r\n{body}").expect("an answer");
         }
     });
-    let program = Program::new(common::linked("examples/crawler.c", "example-crawler"));
+    let program = Program::new(crate::common::linked("examples/crawler.c", "example-crawler"));
     let outcome = program.arg(address).arg("/0").bare();
     let mut lines: Vec<_> = outcome.text().lines().map(str::to_owned).collect();
     let mut expected: Vec<_> = (0..60).map(|page| format!("/{page}: fetched")).collect();
@@ -133,7 +133,7 @@ fn crawler() {
 
 #[test]
 fn import() {
-    let library = common::shared("capi/client_library.c", "libexample-client.so", &[]);
+    let library = crate::common::shared("capi/client_library.c", "libexample-client.so", &[]);
     let server = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = server.local_addr().expect("its address").to_string();
     std::thread::spawn(move || {
@@ -145,7 +145,7 @@ fn import() {
             client.write_all(&[number[0] * 2]).expect("an answer");
         }
     });
-    let program = Program::new(common::linked("examples/import.c", "example-import"));
+    let program = Program::new(crate::common::linked("examples/import.c", "example-import"));
     let outcome = program.arg(library).arg(address).bare();
     let expected: String = (0..10).map(|number| format!("{}\n", number * 2)).collect();
     assert!(outcome.text() == expected && outcome.status.success() && outcome.stderr.is_empty(), "{outcome}");

@@ -1,11 +1,8 @@
 //! What a program starts, in every way, and what it becomes by exec.
 
-#[macro_use]
-mod common;
-
 use std::os::unix::process::ExitStatusExt;
 
-use common::{Program, eventlet};
+use crate::common::{Program, eventlet};
 
 cases!("execs.c": heirs, failing, spawned, by_shells, becomes_by_execve, becomes_by_fexecve, becomes_by_execveat);
 

@@ -1,11 +1,8 @@
 //! How the process ends while threads live, what threads still do at their own end, and pools that stay real.
 
-#[macro_use]
-mod common;
-
 use std::os::unix::process::ExitStatusExt;
 
-use common::Program;
+use crate::common::Program;
 
 cases!("pthread/exits.c": joins_at_exit, returns, threads_at_exit, detached_alive, new_values, busy_destructors,
     join_waits, main_leaves);
@@ -29,7 +26,6 @@ fn faults() {
 }
 
 mod locals {
-    use super::common;
     cases!("pthread/locals.cpp": waits, many, of_main, at_thread_exit, async_tasks);
 }
 

@@ -2,13 +2,11 @@
 //!
 //! Safety: the table's pointers lead to statics of a library that is never unloaded.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::ffi::{CString, c_void};
 use std::process::Command;
 
-use common::table::{DEEP, Row, table, text};
+use crate::common::table::{DEEP, Row, table, text};
 
 fn in_libc(name: &str) -> *const c_void {
     let name = CString::new(name).expect("no NUL");
@@ -23,7 +21,8 @@ fn in_libc(name: &str) -> *const c_void {
 }
 
 fn output(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).arg(common::eventlet()).output().expect(program);
+    let output =
+        Command::new(program).args(arguments).arg(crate::common::eventlet()).output().expect(program);
     assert!(output.status.success(), "{program} failed");
     String::from_utf8(output.stdout).expect("UTF-8")
 }
@@ -32,7 +31,7 @@ fn output(program: &str, arguments: &[&str]) -> String {
 fn exports_are_the_table_and_the_header() {
     let symbols = output("nm", &["-D", "--defined-only", "--format=posix"]);
     let exports: BTreeSet<&str> = symbols.lines().filter_map(|line| line.split(' ').next()).collect();
-    let mut expected = common::declarations();
+    let mut expected = crate::common::declarations();
     // stdin: for musl's loader alone, which leaves us out because of it.
     expected.extend(table().iter().flat_map(Row::names).chain(["eventlet_table", "stdin"]).map(String::from));
     assert_eq!(exports, expected.iter().map(String::as_str).collect());

@@ -1,12 +1,10 @@
 //! The test house itself: it must notice what it is there to notice.
 
-mod common;
-
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{UnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use common::Program;
+use crate::common::Program;
 
 fn case(name: &str) -> Program {
     Program::of("harness.c").arg(name)

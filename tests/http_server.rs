@@ -1,7 +1,5 @@
 //! `python3 -m http.server`, as it stands in the distribution: 500 downloads at once, a thread for each.
 
-mod common;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,8 +8,8 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::python::pythons;
-use common::{Program, Running, connect, many_files};
+use crate::common::python::pythons;
+use crate::common::{Program, Running, connect, many_files};
 
 const DOWNLOADS: usize = 500;
 const SIZES: [usize; 6] = [0, 1, 1000, 65_536, 1 << 20, 8 << 20];

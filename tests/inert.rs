@@ -1,13 +1,11 @@
 //! Where the library has no business, it changes nothing and says nothing.
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::{Program, program};
+use crate::common::{Program, program};
 
 /// A program that starts threads: no counter says that any of them was green.
 fn untouched(path: PathBuf, case: &str, loaded: bool) {
@@ -40,7 +38,7 @@ fn set_user_id() {
 
 #[test]
 fn statically_linked() {
-    let own = common::variant("join.c", "static-join", &["-static"]);
+    let own = crate::common::variant("join.c", "static-join", &["-static"]);
     untouched(own, "results", false);
 }
 
@@ -48,7 +46,7 @@ fn statically_linked() {
 #[test]
 fn of_another_libc() {
     let flags = ["-specs=/usr/lib/x86_64-linux-musl/musl-gcc.specs"];
-    let musl = common::variant("musl.c", "musl", &flags);
+    let musl = crate::common::variant("musl.c", "musl", &flags);
     let alike = |program: Program| {
         let outcome = program.env("MARK", "marked").input("a line\n").same();
         assert_eq!(outcome.status.code(), Some(6), "{outcome}");

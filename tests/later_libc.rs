@@ -1,8 +1,6 @@
 //! The self-checks and the deep layer under later Debian releases' libcs, where they can be had.
 
-mod common;
-
-use common::{Program, later};
+use crate::common::{Program, later};
 
 /// Each case of a program, bare and preloaded, both under each later libc.
 fn cases(source: &str, names: &[&str]) {

@@ -1,11 +1,8 @@
 //! Limits, and what happens when the library cannot do its work.
 
-#[macro_use]
-mod common;
-
 use std::os::unix::process::ExitStatusExt;
 
-use common::Program;
+use crate::common::Program;
 
 /// The layout check fails; guards are made by mprotect, as on older kernels: see src/kernel/options.rs.
 const LAYOUT: &str = "1";

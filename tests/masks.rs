@@ -1,6 +1,3 @@
 //! Signal masks, actions, waits for signals, and signals for one thread.
 
-#[macro_use]
-mod common;
-
 cases!("masks.c": masks, others, pending, directed, waits, suspended, descriptor, actions, nested, jumps, alternate, busy, realtime);

@@ -1,10 +1,6 @@
 //! Waits without a pollable form: file locks, queues and semaphores, FIFOs, what libc's helper threads do.
 
-#[macro_use]
-mod common;
-
 mod queues {
-    use super::common;
     cases!("queues.c": received, sent, wrong, notify, interrupted);
 }
 
@@ -17,10 +13,10 @@ cases!("offload.c": flocked, ofd, posix, lockfed, fifo_reader, fifo_writer, fifo
 /// name and by number, those of a wrong number too; the hub's thread makes those of a pipe.
 #[test]
 fn disks() {
-    let program = common::Program::of("disks.c");
+    let program = crate::common::Program::of("disks.c");
     program.green();
-    let log = common::eventlet_target().join(format!("disks.{}.strace", std::process::id()));
-    let preload = format!("LD_PRELOAD={}", common::eventlet().display());
+    let log = crate::common::eventlet_target().join(format!("disks.{}.strace", std::process::id()));
+    let preload = format!("LD_PRELOAD={}", crate::common::eventlet().display());
     let traced = std::process::Command::new("strace")
         .args([
             "-f",
@@ -31,7 +27,7 @@ fn disks() {
             &preload,
             "-o",
         ])
-        .args([log.as_path(), common::program("disks.c", &[]).as_path()])
+        .args([log.as_path(), crate::common::program("disks.c", &[]).as_path()])
         .output()
         .expect("strace");
     let lines = std::fs::read_to_string(&log).expect("the trace");

@@ -1,9 +1,6 @@
 //! Programs that were written for preemption: loops without a call.
 
-#[macro_use]
-mod common;
-
-use common::Program;
+use crate::common::Program;
 
 /// It cannot have come to its end without preemption; some never wait, so that there is no park to count.
 fn preempted(case: &str) {

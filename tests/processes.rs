@@ -1,21 +1,16 @@
 //! Children of a program with green threads.
 
-#[macro_use]
-mod common;
-
-use common::Program;
+use crate::common::Program;
 
 cases!("processes.c": waits, each_its_own, forked, handlers, started, vfork_closes, spawn_closes);
 
 /// Waiting for them in every form.
 mod children {
-    use super::common;
     cases!("children.c": any, groups, stopped, many, actions, interrupted, descriptors);
 }
 
 /// By rarer flags, and of children of other kinds.
 mod wait_flags {
-    use super::common;
     cases!("wait_flags.c": looking, cloned, own, traced, grandchild);
 }
 

@@ -4,15 +4,13 @@
 //! `PROPERTY_SEED=N` draws other sequences (`now`: new ones each time), `PROPERTY_CASES=N` more of them. Without, they are
 //! the same each time, so that a change is to blame for what it breaks.
 
-mod common;
-
 use std::env;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use common::{Outcome, Program};
+use crate::common::{Outcome, Program};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::Union;

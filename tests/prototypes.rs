@@ -1,15 +1,13 @@
 //! What `eventlet.h` declares is what `shim/src/capi/` defines: every exported function is declared once more in C, from
 //! its Rust signature, behind the header; so are the structs. A C compiler says whether the two agree.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::declarations;
+use crate::common::declarations;
 use syn::{FnArg, GenericArgument, Item, ItemFn, ItemStruct, PathArguments, ReturnType, Type};
 
 /// Types that have another name in C.

@@ -1,34 +1,27 @@
 //! The rest of the thread surface: C11 threads, what threads are given by number, cancellation at every point.
 
-#[macro_use]
-mod common;
-
 mod c11 {
-    use super::common;
     cases!("pthread/c11.c": thrd_join_, thrd_detach_, thrd_yield_, mtx_lock_, mtx_timedlock_, mtx_trylock_, cnd_wait_, cnd_timedwait_, call_once_,
         tss_set_, thrd_current_);
 }
 
 mod by_thread {
-    use super::common;
     cases!("pthread/by_thread.c": pthread_setschedparam_, sched_setscheduler_, explicit_scheduling,
         pthread_setaffinity_np_, pthread_getcpuclockid_, pthread_setconcurrency_, stack_min,
         pthread_setattr_default_np_, nice_, getrusage_, sched_rr_get_interval_);
 }
 
 mod protocols {
-    use super::common;
     cases!("pthread/protocols.c": inherit, inherit_errorcheck, protect, protect_real_time);
 }
 
 mod awkward {
-    use super::common;
     cases!("pthread/awkward.c": given_stack, locked_memory, coroutines, jumps, timers, kill_until_gone, numbers, atfork);
 }
 
 /// The library goes although a thread waits in it, unless the thread has a destructor there.
 mod dlclosed {
-    use super::common::{Outcome, Program, shared};
+    use crate::common::{Outcome, Program, shared};
     use std::os::unix::process::ExitStatusExt;
 
     fn dlclosed(case: &str) -> Outcome {
@@ -48,17 +41,14 @@ mod dlclosed {
 }
 
 mod points {
-    use super::common;
     cases!("pthread/points.c": cancelled, not_cancelled);
 }
 
 mod cancel_types {
-    use super::common;
     cases!("pthread/cancel_types.c": computing, locking, whichever_last, not_begun, cleanups_wait, exiting, keys_after,
         once_again, of_main, childless);
 }
 
 mod cancel_cpp {
-    use super::common;
     cases!("pthread/cancel_cpp.cpp": destructors, guards, exits);
 }

@@ -1,13 +1,11 @@
 //! CPython's threads: `threading`, `queue`, executors, socketserver, selectors, subprocess, signals, Ctrl-C.
 
-mod common;
-
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-use common::python::{pythons, script};
-use common::{Outcome, Program, Running};
+use crate::common::python::{pythons, script};
+use crate::common::{Outcome, Program, Running};
 
 /// One test per script of `tests/progs/python/`: the same as bare, and green.
 macro_rules! scripts {

@@ -1,18 +1,13 @@
 //! What waits for completions in io_uring or in the kernel's AIO lets the others go on, and answers as the kernel does.
 
-#[macro_use]
-mod common;
-
-use common::Program;
+use crate::common::Program;
 
 mod uring {
-    use super::common;
 
     cases!("uring.c": waits, submits, by_enter, by_number, by_itself, deferred, interrupted, many);
 }
 
 mod aio {
-    use super::common;
 
     cases!("libaio.c": by_library, by_number, interrupted);
 }
@@ -21,7 +16,7 @@ mod aio {
 /// out of a wait that no row sees.
 #[test]
 fn late() {
-    let plugin = common::shared("uring_plugin.c", "uring_plugin.so", &[]);
+    let plugin = crate::common::shared("uring_plugin.c", "uring_plugin.so", &[]);
     for case in ["linked", "by_handle", "both"] {
         let program = Program::of("uring_late.c").arg(case).env("LIBRARY", &plugin);
         program.env("EVENTLET_PREEMPT", "0").green();

@@ -1,47 +1,38 @@
 //! Signals for the process while green threads wait, and for one thread; masks of each.
 
-#[macro_use]
-mod common;
-
 use std::process::ExitStatus;
 
-use common::{Outcome, Program};
+use crate::common::{Outcome, Program};
 
 cases!("signals.c": interrupted, restarted, not_interrupted, itimer);
 
 mod thread_signals {
-    use super::common;
     cases!("thread_signals.c": directed, late, masks, to_who_wants_it, pending, raised, addressed, waiting, suspended,
         paused, jumping, jump_mask, alternates, timers);
 }
 
 /// What a signal tells of a descriptor is for the thread that owns it.
 mod owners {
-    use super::common;
     cases!("owners.c": handled, waited_for, changed);
 }
 
 mod old_signals {
-    use super::common;
     cases!("old_signals.c": masks, pausing, pausing_by_mask, by_signal, by_sysv_signal, by_sigset);
 }
 
 /// A signal ends a wait, and the wake-up comes before the thread had its turn.
 mod overtaken {
-    use super::common;
     cases!("overtaken.c": condition, lock, read_write_lock, semaphore, meeting, ending, data);
 }
 
 /// Timers, what handlers may do, what signals do that nobody handles, and sleeps that they end.
 mod timers {
-    use super::common;
     cases!("timers.c": alarms, posix_timers, signal_descriptor, flags, handlers, broken, defaults, sleepers,
         rests, timer_descriptor);
 }
 
 /// Handlers that wait: for a collector's go, for data, for threads at the program's end.
 mod waiting_handlers {
-    use super::common;
     cases!("waiting_handlers.c": world, interrupts, nested, left, exits_from_pause, exits_from_work);
 }
 
@@ -79,7 +70,7 @@ fn status(raw: i32) -> ExitStatus {
 /// A signal that comes in the middle of a row's own work waits for its end: its handler may leave by siglongjmp.
 #[test]
 fn jumps() {
-    common::Program::of("jumps.c").green();
+    crate::common::Program::of("jumps.c").green();
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! The beginning and the end of a process.
 
-mod common;
-
-use common::Program;
+use crate::common::Program;
 
 #[test]
 fn rows_work_before_the_constructor_and_after_main() {

@@ -2,12 +2,10 @@
 //!
 //! Most have one thread, and the library sleeps; the others are threaded runtimes of other kinds.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::Program;
+use crate::common::Program;
 
 fn progs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/progs")

@@ -1,9 +1,7 @@
 //! Stock clients and threaded interpreters: what they fetch and print is the same bare and preloaded.
 
-mod common;
-
-use common::Program;
-use common::server::{Folder, Server, contents, nginx, site};
+use crate::common::Program;
+use crate::common::server::{Folder, Server, contents, nginx, site};
 
 /// A bare web server over `site`, and its paths.
 fn web() -> (Folder, Server, Vec<String>) {

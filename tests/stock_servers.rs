@@ -1,13 +1,11 @@
 //! Stock servers: clients cannot tell whether they run bare or preloaded; preloaded they have one thread.
 
-mod common;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::thread;
 
-use common::server::{Folder, Server, client, fetch, nginx, noise, root_user, serves, site, sum};
-use common::{Program, connect};
+use crate::common::server::{Folder, Server, client, fetch, nginx, noise, root_user, serves, site, sum};
+use crate::common::{Program, connect};
 
 /// `curl -Z` asks for everything twice, 50 transfers at a time.
 fn fifty(server: &Server, paths: &[String], more: &[String]) -> String {

@@ -1,13 +1,11 @@
 //! Sessions: an interactive shell at a terminal, and OpenSSH over loopback.
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::Program;
-use common::server::{Folder, Server, client, contents, noise, root_user, sum};
+use crate::common::Program;
+use crate::common::server::{Folder, Server, client, contents, noise, root_user, sum};
 
 fn progs() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/progs/stock"))
@@ -16,7 +14,7 @@ fn progs() -> &'static Path {
 /// Ctrl-C, Ctrl-Z, fg, bg of a green program in bash in tmux, all of them preloaded.
 #[test]
 fn terminal() {
-    let program = common::program("stock/interactive.c", &[]);
+    let program = crate::common::program("stock/interactive.c", &[]);
     let outcome = Program::new("bash").arg(progs().join("terminal.sh")).arg(program).same();
     assert!(outcome.status.success(), "{outcome}");
     assert!(outcome.text().contains("interrupted 2"), "{outcome}");

@@ -2,12 +2,10 @@
 //!
 //! The shells have one thread each, and the library sleeps in them; Python's threads are green.
 
-mod common;
-
 use std::path::Path;
 
-use common::Program;
-use common::server::Folder;
+use crate::common::Program;
+use crate::common::server::Folder;
 
 fn script(shell: &str, script: &str) -> Program {
     Program::new(shell).arg("-c").arg(script).arg(shell)

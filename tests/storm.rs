@@ -1,11 +1,9 @@
-//! Signals, forks, and every kind of wait at once. `STORM_SECONDS=60 cargo test --test storm` lasts longer.
-
-mod common;
+//! Signals, forks, and every kind of wait at once. `STORM_SECONDS=60 cargo test --test suite storm::` lasts longer.
 
 use std::env;
 use std::time::Duration;
 
-use common::Program;
+use crate::common::Program;
 
 fn storm(kind: &str) {
     let seconds = env::var("STORM_SECONDS").map_or(1, |seconds| seconds.parse().expect("whole seconds"));

@@ -1,67 +1,53 @@
 //! Locks, thread ends and futexes, as POSIX and glibc have them.
 
-#[macro_use]
-mod common;
-
 mod mutex {
-    use super::common;
     cases!("mutex.c": contended, recursive, errorcheck, timed, try_loop, inherit);
 }
 
 mod lock_kinds {
-    use super::common;
     cases!("lock_kinds.c": robust, protocols, processes, interrupted, posted_by_handler);
 }
 
 mod foreign {
-    use super::common;
     cases!("foreign.c": mutexes, conditions, semaphores, rwlocks, barriers, futexes, onces, families, given_up_inside,
         owners, posted_by_handler, forking);
 }
 
 mod cond {
-    use super::common;
     cases!("cond.c": broadcast, signal_each, hand_over, timed_out, timed_out_monotonic, timed_woken, no_memory);
 }
 
 mod rwlock {
-    use super::common;
     cases!("rwlock.c": contended, together, timed_out, freed, try_write, try_read);
 }
 
 mod meet {
-    use super::common;
     cases!("meet.c": barriers, destroyed_at_once, spins, spin_try_loop);
 }
 
 mod sem {
-    use super::common;
     cases!("sem.c": limit, timed_out, posted, try_loop, ping_pong);
 }
 
 mod once {
-    use super::common;
     cases!("once.c": parking, leaving, nested);
 }
 
 mod join {
-    use super::common;
     cases!("join.c": results, timed, wrong, chain, detached, attributes, names, try_loop);
 }
 
 mod cancel {
-    use super::common;
     cases!("cancel.c": waits, not_now, computing, itself, mutexes);
 }
 
 mod ends {
-    use super::common;
     use std::os::unix::process::ExitStatusExt;
 
     cases!("ends.c": thread_exit, main_exit, main_thrd_exit, main_returns, yielding);
 
     fn ends_with(case: &str, status: i32) {
-        let outcome = common::Program::of("ends.c").arg(case).same();
+        let outcome = crate::common::Program::of("ends.c").arg(case).same();
         assert_eq!(outcome.status.code(), Some(status), "{outcome}");
     }
 
@@ -77,13 +63,12 @@ mod ends {
 
     #[test]
     fn abort_from_thread() {
-        let outcome = common::Program::of("ends.c").arg("abort_from_thread").same();
+        let outcome = crate::common::Program::of("ends.c").arg("abort_from_thread").same();
         assert_eq!(outcome.status.signal(), Some(libc::SIGABRT), "{outcome}");
     }
 }
 
 mod futex {
-    use super::common;
     cases!("futex.c": private, shared, bitset, timed_out, counted, owners, owned_by_another, requeued,
         any_of_three);
 }

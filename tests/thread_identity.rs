@@ -1,9 +1,6 @@
 //! Each green thread is somebody: what glibc keeps per thread is its own.
 
-#[macro_use]
-mod common;
-
-use common::{Outcome, Program};
+use crate::common::{Outcome, Program};
 
 cases!("thread_identity.c": errnos, program, tid, keys_own, keys_again, keys_waiting, rounding, locales, messages, names, shared);
 
@@ -13,7 +10,7 @@ fn thread_self() {
 }
 
 fn with_library(case: &str, name: &str, flags: &[&str]) {
-    let library = common::shared("tls_library.c", name, flags);
+    let library = crate::common::shared("tls_library.c", name, flags);
     Program::of("thread_identity.c").arg(case).env("LIBRARY", library).green();
 }
 

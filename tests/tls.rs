@@ -1,8 +1,6 @@
 //! TLS: `eventlet_wrap_ssl` between green threads of one process, and with openssl, curl and Python at the other end.
 //! Certificates are made by openssl.
 
-mod common;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use common::{Outcome, Program, Running};
+use crate::common::{Outcome, Program, Running};
 
 /// How the library comes into a program.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +27,7 @@ const OWN_WAITS: [Form; 2] = [Form::Patched, Form::Preloaded];
 fn certificates() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let progs = common::eventlet_target().join("progs");
+        let progs = crate::common::eventlet_target().join("progs");
         let folder = progs.join("certificates-1");
         if !folder.exists() {
             let aside = progs.join(format!(".certificates.{}", std::process::id()));
@@ -52,9 +50,9 @@ fn file(name: &str) -> PathBuf {
 
 /// A program of `tests/progs/capi/`.
 fn program(source: &str, form: Form, args: &[&str]) -> Running {
-    common::many_files();
+    crate::common::many_files();
     let name = format!("capi-{}", source.split('.').next().expect("a name"));
-    let program = Program::new(common::linked(&format!("tests/progs/capi/{source}"), &name));
+    let program = Program::new(crate::common::linked(&format!("tests/progs/capi/{source}"), &name));
     let program = args.iter().fold(program, |program, arg| program.arg(arg));
     let program = program.env("CERTS", certificates()).env("EVENTLET_DETECT", "1");
     match form {
@@ -192,7 +190,7 @@ fn client_certificates_for_openssl() {
     let (ca, certificate, key) = (file("ca.pem"), file("server.pem"), file("server.key"));
     let own = ["-cert", text(&certificate), "-key", text(&key), "-CAfile", text(&ca)];
     let (_server, port) = s_server(&[&own[..], &["-Verify", "1", "-verify_return_error"]].concat());
-    let source = common::linked("tests/progs/capi/ssl_peer.c", "capi-ssl_peer");
+    let source = crate::common::linked("tests/progs/capi/ssl_peer.c", "capi-ssl_peer");
     let client = Program::new(source).arg("talk").arg(&port).arg("localhost");
     let mut client = client.env("CERTS", certificates()).env("CLIENT", "1").start(true);
     client.line();
@@ -250,8 +248,8 @@ fn python_is_the_server() {
 
 #[test]
 fn the_example_serves_curl() {
-    common::many_files();
-    let source = common::linked("examples/tls_server.c", "example-tls_server");
+    crate::common::many_files();
+    let source = crate::common::linked("examples/tls_server.c", "example-tls_server");
     for preload in [false, true] {
         let server = Program::new(&source).arg(file("server.pem")).arg(file("server.key")).arg("0");
         let mut server = server.start(preload);
@@ -276,8 +274,8 @@ fn without_its_engine_it_says_so() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tls-alone-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
     let alone = folder.join("libeventlet.so");
-    fs::copy(common::eventlet(), &alone).expect("a copy");
-    let source = common::linked("tests/progs/capi/ssl_peer.c", "capi-ssl_peer");
+    fs::copy(crate::common::eventlet(), &alone).expect("a copy");
+    let source = crate::common::linked("tests/progs/capi/ssl_peer.c", "capi-ssl_peer");
     let outcome =
         Program::new(source).arg("serve").arg("1").env("CERTS", certificates()).under(alone).preloaded();
     assert!(outcome.errors().contains("no libeventlet_tls.so beside"), "{outcome}");

@@ -1,33 +1,26 @@
 //! From descriptor to descriptor, with io_uring and RWF_NOWAIT and without; a close that waits; what else is read.
 
-#[macro_use]
-mod common;
+use crate::common::Program;
 
-mod transfer {
-    use super::common;
-    cases!("transfer.c": sendfile_tcp, sendfile_unix, sendfile_pipe, sendfile_wrong, splice_tcp, splice_unix, splice_to_tcp,
-        splice_to_unix, splice_pipes, splice_file, nowait, teed, vmspliced, vectors, events, watched, interrupted, cancelled,
-        timeouts);
+cases!("transfer.c": sendfile_tcp, sendfile_unix, sendfile_pipe, sendfile_wrong, splice_tcp, splice_unix, splice_to_tcp,
+    splice_to_unix, splice_pipes, splice_file, nowait, teed, vmspliced, vectors, events, watched, interrupted, cancelled,
+    timeouts);
 
-    #[test]
-    fn an_older_kernel() {
-        for case in ["splice_to_tcp", "splice_pipes", "vectors"] {
-            common::Program::of("transfer.c").arg(case).env("EVENTLET_FAULT", "28").green();
-        }
+#[test]
+fn an_older_kernel() {
+    for case in ["splice_to_tcp", "splice_pipes", "vectors"] {
+        Program::of("transfer.c").arg(case).env("EVENTLET_FAULT", "28").green();
     }
 }
 
 mod lingering {
-    use super::common;
     cases!("lingering.c": closes, replaced, resets, interrupted, opens, opens_late);
 }
 
 mod readable {
-    use super::common;
     cases!("readable.c": timers, signals, changes, terminal, master_side);
 }
 
 mod other_kinds {
-    use super::common;
     cases!("other_kinds.c": refused, errors, lengths, multicast, netlink, raw, sctp, process, marked, pipes);
 }

@@ -1,12 +1,10 @@
 //! The programs of `eventlet.h` under Valgrind's memcheck: no invalid access, no undefined value, nothing lost, and no
 //! stack that it takes for another. And what it does find in green threads and with handles.
 
-mod common;
-
 use std::path::Path;
 use std::time::Duration;
 
-use common::{Outcome, Program};
+use crate::common::{Outcome, Program};
 
 /// The status of a run with errors.
 const ERRORS: i32 = 99;
@@ -45,7 +43,7 @@ fn checked(program: &Path, cases: &str, lost: Lost) -> Program {
 }
 
 fn program(name: &str) -> std::path::PathBuf {
-    common::linked(&format!("tests/progs/capi/{name}.c"), &format!("capi-{name}"))
+    crate::common::linked(&format!("tests/progs/capi/{name}.c"), &format!("capi-{name}"))
 }
 
 fn all_are_clean(run: fn(&Program) -> Outcome) {

@@ -33,8 +33,8 @@
 //!    `fn fcntl(fd: c_int, command: c_int, argument: usize)`.
 //! 7. A body allocates nothing, locks nothing, and keeps no value with a destructor over a park or a real call: forced
 //!    unwinding passes through it. One line; if it needs more, the rest belongs on floor 3.
-//! 8. `cargo test --test exports` compares table, exports and libc. A new file of rows is added to `table::PARTS`.
-//! 9. Its names move to `[row]` or `[deep]` in `tests/completeness/functions.txt`; `cargo test --test completeness` also
+//! 8. `cargo test --test suite exports` compares table, exports and libc. A new file of rows is added to `table::PARTS`.
+//! 9. Its names move to `[row]` or `[deep]` in `tests/completeness/functions.txt`; `cargo test --test suite completeness` also
 //!    finds other names of the same function, and what waits inside libc because the row is not deep.
 //!
 //! A row is a module `rows::NAME` with `body` (also for other rows), `real`, `green` and `ROW`. Required rows are

@@ -6,7 +6,7 @@ pub mod deadline;
 pub mod fdtable;
 pub mod inbox;
 pub mod list;
-#[cfg(all(loom, test))]
+#[cfg(all(feature = "loom", test))]
 mod models;
 pub mod posts;
 pub mod spinlock;

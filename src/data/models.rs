@@ -1,5 +1,5 @@
 //! What the hub shares with foreign threads, under loom: every order of steps, and every value that the memory model lets
-//! a load see. `RUSTFLAGS='--cfg loom' cargo test --lib -p eventlet-core models`.
+//! a load see. `cargo test --package eventlet-core --features loom --lib models`.
 //!
 //! The hub is the model's main thread. What it sleeps on ([`EventFd`]) is a lock and a condition of loom's: a wake-up that
 //! is lost shows as a deadlock. What a thread leaves for another is a loom cell: a race on it shows as such.

@@ -1,14 +1,15 @@
 //! Builds what the tests run: the library once, and the programs of `tests/progs/` into `target/progs/`.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 use std::{env, fs};
 
-/// One product at a time in this process.
-static BUILDING: Mutex<()> = Mutex::new(());
+/// The products that this process has made or is making: each is made by one thread, and the others wait for it.
+static PRODUCTS: Mutex<BTreeMap<PathBuf, Arc<Mutex<()>>>> = Mutex::new(BTreeMap::new());
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -105,9 +106,12 @@ fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
 /// `target/progs/NAME`, made if it is not newer than what it is made from. It is made aside and put in place at once:
 /// other processes may be making it or running it.
 pub fn product(name: &str, from: SystemTime, make: impl FnOnce(&Path)) -> PathBuf {
-    let _one = BUILDING.lock().unwrap_or_else(|held| held.into_inner());
     let directory = target().join("progs");
     let (product, aside) = (directory.join(name), directory.join(format!(".{name}.{}", std::process::id())));
+    let mut products = PRODUCTS.lock().expect("nobody panics with it");
+    let turn = products.entry(product.clone()).or_default().clone();
+    drop(products);
+    let _turn = turn.lock().unwrap_or_else(|held| held.into_inner());
     if changed(&product) <= from {
         fs::create_dir_all(&directory).expect("target/progs");
         make(&aside);

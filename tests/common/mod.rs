@@ -152,7 +152,7 @@ macro_rules! cases {
         $(#[test]
         fn $name() {
             let env: &[(&str, &str)] = &$env;
-            let program = common::Program::of($source).arg(stringify!($name));
+            let program = $crate::common::Program::of($source).arg(stringify!($name));
             env.iter().fold(program, |program, (variable, value)| program.env(variable, value)).green();
         })*
     };

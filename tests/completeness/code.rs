@@ -17,7 +17,7 @@ use iced_x86::{
     Register,
 };
 
-use super::common::elf::{Image, Segment, Symbol};
+use crate::common::elf::{Image, Segment, Symbol};
 
 /// A `syscall` instruction.
 #[derive(Clone, Copy, Debug)]

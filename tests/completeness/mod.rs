@@ -5,16 +5,14 @@
 //! detour takes over. A system call of libc's that cannot keep a green thread is excused by [`EXCUSED`].
 
 mod code;
-#[path = "../common/mod.rs"]
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use code::{Code, Function, Site};
-use common::elf::Image;
-use common::later;
-use common::table::{Row, table};
+use self::code::{Code, Function, Site};
+use crate::common::elf::Image;
+use crate::common::later;
+use crate::common::table::{Row, table};
 use libc::c_long;
 
 const LIST: &str = include_str!("functions.txt");
