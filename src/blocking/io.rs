@@ -1,7 +1,7 @@
 //! `read`, `write` and their vectors: to the form that fits the descriptor's kind.
 //!
 //! Safety: buffers and vectors are the C caller's, good for the length given; the kernel checks them at the first try,
-//! before anything here looks into a vector.
+//! before anything here trusts a vector.
 
 use core::ffi::{c_int, c_void};
 
@@ -14,7 +14,7 @@ use crate::runtime::edges::Side;
 use crate::runtime::{Green, hub};
 use crate::syscall;
 
-use super::turn::{AGAIN, Turn};
+use super::turn::Turn;
 use super::vector::{self, Rest};
 use super::{kind, nowait, socket};
 
@@ -70,27 +70,25 @@ unsafe fn read_any(mut turn: Turn, buffer: *mut c_void, n: usize) -> Result<usiz
     }
 }
 
+/// What has no byte in it succeeds always, and no socket hears of it. (A vector that is none is for the kernel, too.)
+fn is_empty(buffers: *const iovec, count: c_int) -> bool {
+    !vector::has_bytes(buffers, count as usize)
+}
+
 /// `readv`.
 pub unsafe fn readv(green: &'static Green, fd: c_int, buffers: *const iovec, count: c_int) -> Result<usize> {
     let mut turn = Turn::new(green, fd, Side::Read, "readv")?;
     // SAFETY: the C function's contract; a socket's message only points at the caller's vector.
     unsafe {
         match kind::of(fd, turn.entry) {
-            _ if !(1..=IOV_MAX).contains(&count) => syscall!(libc::SYS_readv, fd, buffers, count),
+            kind if !(1..=IOV_MAX).contains(&count) || kind.is_socket() && is_empty(buffers, count) => {
+                syscall!(libc::SYS_readv, fd, buffers, count)
+            }
             kind if kind.is_socket() => {
                 let total = || Rest::new(buffers, count as usize).total();
-                let has_bytes = || vector::judge(libc::SYS_preadv2, fd, buffers, count as usize);
-                if kind == Kind::Datagram && !has_bytes()? {
-                    return Ok(0);
-                }
                 let mut message = socket::message(buffers, count as usize);
                 socket::receive(&mut turn, total, || {
-                    match syscall!(libc::SYS_recvmsg, fd, &mut message, libc::MSG_DONTWAIT) {
-                        // A vector without room has nothing to wait for.
-                        Err(AGAIN) if total() != 0 => Err(AGAIN),
-                        Err(_) if has_bytes() == Ok(false) => Ok(0),
-                        answer => answer,
-                    }
+                    syscall!(libc::SYS_recvmsg, fd, &mut message, libc::MSG_DONTWAIT)
                 })
             }
             Kind::Pipe | Kind::Event | Kind::Device => nowait::read(&mut turn, buffers, count as usize),
@@ -148,27 +146,16 @@ unsafe fn write_any(mut turn: Turn, buffer: *const c_void, n: usize) -> Result<u
 /// `writev`.
 pub unsafe fn writev(green: &'static Green, fd: c_int, buffers: *const iovec, count: c_int) -> Result<usize> {
     let mut turn = Turn::new(green, fd, Side::Write, "writev")?;
-    let has_bytes = || vector::judge(libc::SYS_pwritev2, fd, buffers, count as usize);
     // SAFETY: the C function's contract; a socket's message only points at the caller's vector.
     unsafe {
         match kind::of(fd, turn.entry) {
-            _ if !(1..=IOV_MAX).contains(&count) => syscall!(libc::SYS_writev, fd, buffers, count),
+            kind if !(1..=IOV_MAX).contains(&count) || kind.is_socket() && is_empty(buffers, count) => {
+                syscall!(libc::SYS_writev, fd, buffers, count)
+            }
             kind if kind.is_stream() => {
-                let message = socket::message(buffers, count as usize);
-                // What has no byte in it succeeds always, and no socket hears of it.
-                match socket::deliver_message(&mut turn, &message, libc::MSG_NOSIGNAL) {
-                    Err(_) if has_bytes() == Ok(false) => Ok(0),
-                    // Once more, for the signal. (AF_UNIX sends none to who has waited.)
-                    Err(Errno(libc::EPIPE)) if kind == Kind::Tcp || !turn.has_waited() => {
-                        socket::deliver_message(&mut turn, &message, 0)
-                    }
-                    answer => answer,
-                }
+                socket::deliver_message(&mut turn, &socket::message(buffers, count as usize), 0)
             }
             Kind::Datagram => {
-                if !has_bytes()? {
-                    return Ok(0);
-                }
                 let message = socket::message(buffers, count as usize);
                 let flags = record_end(&turn) | libc::MSG_DONTWAIT;
                 socket::deliver_record(&mut turn, || syscall!(libc::SYS_sendmsg, fd, &message, flags))

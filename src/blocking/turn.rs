@@ -46,7 +46,6 @@ pub struct Turn {
     restarts: bool,
     cancellable: bool,
     woken: bool,
-    waited: bool,
     naps: u32,
 }
 
@@ -76,7 +75,6 @@ impl Turn {
             restarts: true,
             cancellable: false,
             woken: false,
-            waited: false,
             naps: 0,
         }
     }
@@ -105,17 +103,11 @@ impl Turn {
             && descriptors::is_fresh(self.entry)
     }
 
-    /// Whether it has ever waited.
-    pub fn has_waited(&self) -> bool {
-        self.waited
-    }
-
     /// The last try found nothing to do. Waits until another one is worth it. EAGAIN: the program's own O_NONBLOCK, or
     /// the descriptor's timeout passed.
     #[inline(never)]
     pub fn wait(&mut self) -> Result<()> {
         self.must_block()?;
-        self.waited = true;
         self.wait_for_edge()
     }
 

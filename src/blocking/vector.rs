@@ -5,7 +5,7 @@
 
 use libc::iovec;
 
-use crate::kernel::{Errno, Result};
+use crate::kernel::{Errno, Result, memory};
 use crate::syscall;
 
 /// Buffers in one window.
@@ -20,6 +20,13 @@ pub fn judge(call: libc::c_long, fd: i32, buffers: *const iovec, count: usize) -
         Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(true),
         answer => answer.map(|_| false),
     }
+}
+
+/// Whether there is a byte in the `count` buffers at `buffers`, or room for one. A vector that cannot be read has none.
+pub fn has_bytes(buffers: *const iovec, count: usize) -> bool {
+    // SAFETY: any bytes are a buffer's address and length.
+    let read = |index| unsafe { memory::read(buffers.wrapping_add(index)) };
+    (0..count).map_while(|index| read(index).ok()).any(|buffer| buffer.iov_len > 0)
 }
 
 /// The vector of a call.
