@@ -17,7 +17,7 @@ mod owners {
 }
 
 mod old_signals {
-    cases!("old_signals.c": masks, pausing, pausing_by_mask, by_signal, by_sysv_signal, by_sigset);
+    cases!("old_signals.c": masks, pausing, pausing_by_mask, by_signal, by_sysv_signal, by_sigset, by_sigvec);
 }
 
 /// A signal ends a wait, and the wake-up comes before the thread had its turn.

@@ -104,18 +104,6 @@ pub fn keeping<T>(call: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// `call`, and the errno that it left, if it failed; the one before is put back.
-pub fn apart<T>(call: impl FnOnce() -> T) -> (T, c_int) {
-    let mut code = 0;
-    let answer = keeping(|| {
-        let answer = call();
-        // SAFETY: see the file's header.
-        code = unsafe { *libc::__errno_location() };
-        answer
-    });
-    (answer, code)
-}
-
 /// What `call` answers, as a result: -1 is the error that it left in errno, which stays what it was before.
 pub fn taken(call: impl FnOnce() -> c_int) -> Result<c_int> {
     keeping(|| match call() {

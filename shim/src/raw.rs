@@ -12,7 +12,7 @@ use eventlet_core::blocking::poll::timespec_deadline;
 use eventlet_core::blocking::{offloaded, owner, process, rings, sched, signal};
 use eventlet_core::kernel::syscall::{IO_PGETEVENTS, check, raw6};
 use eventlet_core::kernel::{Errno, Result, signal::Action};
-use eventlet_core::runtime::{Green, credentials, current, fork, hub, this};
+use eventlet_core::runtime::{Green, credentials, current, everybody, fork, hub, this};
 use libc::{siginfo_t, timespec};
 
 use crate::errno;
@@ -245,6 +245,8 @@ unsafe fn for_all(number: c_long, arguments: Arguments) -> Option<Result<usize>>
             | libc::SYS_setresgid
             | libc::SYS_setfsuid
             | libc::SYS_setfsgid
+            | libc::SYS_setgroups
+            | libc::SYS_capset
                 if let Some(g) = this().filter(|_| !fork::in_vfork()) =>
             {
                 credentials::change(g, number, [a, b, c])
@@ -318,7 +320,13 @@ unsafe fn active(number: c_long, arguments: Arguments, waits: bool) -> c_long {
             .or_else(|| for_all(number, arguments).map(errno::from))
             .or_else(|| if waits { green(number, arguments) } else { None })
             .or_else(|| if waits { green_as_kernel(number, arguments) } else { None })
-            .unwrap_or_else(|| errno::from(kernel(number, arguments)))
+            .unwrap_or_else(|| {
+                let answer = kernel(number, arguments);
+                if answer.is_ok() {
+                    everybody::changed(number, [arguments[0], arguments[1]]);
+                }
+                errno::from(answer)
+            })
     }
 }
 

@@ -33,6 +33,45 @@ fn target(thread: libc::pthread_t) -> Option<&'static Green> {
     (!in_handler).then_some(target)
 }
 
+/// What `sigvec` takes.
+mod old {
+    use core::ffi::c_int;
+
+    /// `struct sigvec`.
+    #[repr(C)]
+    pub struct Vector {
+        handler: libc::sighandler_t,
+        mask: u32,
+        flags: c_int,
+    }
+
+    /// Bits of `sigvec`, and what they are to `sigaction`; SV_INTERRUPT is the contrary of SA_RESTART.
+    const FLAGS: [(c_int, c_int); 3] =
+        [(1, libc::SA_ONSTACK), (2, libc::SA_RESTART), (4, libc::SA_RESETHAND)];
+    const INTERRUPT: c_int = 2;
+
+    impl Vector {
+        pub fn action(&self) -> libc::sigaction {
+            // SAFETY: zeroes are an action.
+            let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+            action.sa_sigaction = self.handler;
+            // SAFETY: a set of signals is larger than this, and its first bits are the first signals.
+            unsafe { (&raw mut action.sa_mask).cast::<u32>().write(self.mask) };
+            let has = |(old, _): &&(c_int, c_int)| (self.flags ^ INTERRUPT) & old != 0;
+            action.sa_flags = FLAGS.iter().filter(has).map(|(_, flag)| flag).sum();
+            action
+        }
+
+        pub fn of(action: &libc::sigaction) -> Vector {
+            let has = |(_, flag): &&(c_int, c_int)| action.sa_flags & flag != 0;
+            let flags: c_int = FLAGS.iter().filter(has).map(|(old, _)| old).sum();
+            // SAFETY: as above.
+            let mask = unsafe { (&raw const action.sa_mask).cast::<u32>().read() };
+            Vector { handler: action.sa_sigaction, mask, flags: flags ^ INTERRUPT }
+        }
+    }
+}
+
 rows! { Os;
     #[also(__sigaction)]
     fn sigaction(sig: c_int, new: *const libc::sigaction, old: *mut libc::sigaction) -> c_int {
@@ -50,6 +89,17 @@ rows! { Os;
     fn __sysv_signal(sig: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
         if !ours() { return real()(sig, handler) }
         errno::from(signal::sysv(sig, handler))
+    }
+
+    /// For programs linked before glibc 2.21, and hidden from all others: even while dormant, libc's own is not called.
+    #[optional] #[unchecked = "not declared"]
+    fn sigvec(sig: c_int, new: *const old::Vector, before: *mut old::Vector) -> c_int {
+        let wanted = new.as_ref().map(old::Vector::action);
+        let mut action = core::mem::zeroed();
+        let answer =
+            super::sigaction::body(sig, wanted.as_ref().map_or(core::ptr::null(), |it| it), &mut action);
+        if answer == 0 && let Some(before) = before.as_mut() { *before = old::Vector::of(&action) }
+        answer
     }
 
     #[unchecked = "not declared"]

@@ -5,7 +5,7 @@ use core::ffi::{c_char, c_int, c_ulong, c_void};
 use eventlet_core::blocking::lock::{Until, check_clock};
 use eventlet_core::blocking::{create, thread};
 use eventlet_core::kernel::Result;
-use eventlet_core::runtime::{Green, cancel, hub, spawn, this};
+use eventlet_core::runtime::{Green, cancel, everybody, hub, spawn, this};
 use libc::{CLOCK_REALTIME, clockid_t, pthread_attr_t, pthread_t, size_t, timespec};
 
 use crate::errno;
@@ -138,13 +138,19 @@ rows! { Thread;
         }
     }
 
-    /// The name of the calling thread is its own; the rest belongs to the process.
+    /// The name of the calling thread is its own; the rest is everybody's.
     #[unchecked = "variadic"]
     fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int {
         match (option, this()) {
             (libc::PR_SET_NAME, Some(g)) if !g.is_first() => errno::from(thread::set_name_cut(g, a as *const c_char)),
             (libc::PR_GET_NAME, Some(g)) if !g.is_first() => errno::from(thread::name(g, a as *mut c_char, 16)),
-            _ => real()(option, a, b, c, d),
+            _ => {
+                let answer = real()(option, a, b, c, d);
+                if answer != -1 {
+                    everybody::changed(libc::SYS_prctl, [option as usize, a as usize]);
+                }
+                answer
+            }
         }
     }
 

@@ -373,19 +373,6 @@ impl Hub {
         }
     }
 
-    /// Makes `call` in the name of green thread 0, which is not the running one: on its `%fs`, and nothing parks.
-    pub fn as_first<T>(&self, call: impl FnOnce() -> T) -> T {
-        let own = self.fs.get();
-        let before = self.first.bypass.replace(green::HUB);
-        self.go_home();
-        let answer = call();
-        self.fs.set(own);
-        // SAFETY: the running thread's own TCB.
-        unsafe { fs::set(own) };
-        self.first.bypass.set(before);
-        answer
-    }
-
     /// Inbox, timers, descriptors. Waits in the poller when nothing is runnable.
     fn between_rounds(&'static self) {
         inbox::drain();

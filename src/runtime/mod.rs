@@ -14,6 +14,7 @@ pub mod detect;
 pub mod edges;
 pub mod entry;
 pub mod errand;
+pub mod everybody;
 pub mod fork;
 pub mod green;
 pub mod hub;

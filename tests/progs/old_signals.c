@@ -95,13 +95,50 @@ static void delivered(sighandler_t (*set)(int, sighandler_t)) {
     printf("next %d\n", signal(SIGUSR1, SIG_DFL) == handler);
 }
 
+/* Programs that were linked before glibc 2.21 name it. */
+struct vector {
+    sighandler_t handler;
+    int mask, flags;
+};
+extern int old_sigvec(int number, const struct vector *wanted, struct vector *before);
+__asm__(".symver old_sigvec, sigvec@GLIBC_2.2.5");
+enum { ON_STACK = 1, INTERRUPT = 2, RESET = 4 };
+
+static void show_vector(const char *when) {
+    struct vector now;
+    struct sigaction action;
+    must(old_sigvec(SIGUSR1, NULL, &now));
+    must(sigaction(SIGUSR1, NULL, &action));
+    printf("%s: handler %d, mask %x, flags %d, restarts %d\n", when, now.handler == handler, now.mask, now.flags,
+           (action.sa_flags & SA_RESTART) != 0);
+}
+
+static sighandler_t set_vector(int number, sighandler_t wanted) {
+    struct vector new = {wanted, 1 << (SIGUSR2 - 1), 0}, before;
+    must(old_sigvec(number, &new, &before));
+    show_vector("set");
+    return before.handler;
+}
+
+static void by_sigvec(void) {
+    struct vector once = {handler, 5, RESET}, interrupts = {handler, 0, INTERRUPT | ON_STACK};
+    delivered(set_vector);
+    must(old_sigvec(SIGUSR1, &interrupts, NULL));
+    show_vector("interrupts");
+    must(old_sigvec(SIGUSR1, &once, NULL));
+    must(raise(SIGUSR1));
+    printf("once %d\n", signal(SIGUSR1, SIG_IGN) == SIG_DFL);
+    show(old_sigvec(SIGKILL, &once, NULL));
+    show(old_sigvec(65, NULL, NULL));
+}
+
 static void by_signal(void) { delivered(signal); }
 static void by_sysv_signal(void) { delivered(sysv_signal); }
 static void by_sigset(void) { delivered(sigset); }
 
 int main(int argc, char **argv) {
     must(sem_init(&begun, 0, 0));
-    struct test tests[] = {CASE(masks),     CASE(pausing),        CASE(pausing_by_mask),
-                           CASE(by_signal), CASE(by_sysv_signal), CASE(by_sigset)};
+    struct test tests[] = {CASE(masks),          CASE(pausing),   CASE(pausing_by_mask), CASE(by_signal),
+                           CASE(by_sysv_signal), CASE(by_sigset), CASE(by_sigvec)};
     return RUN(argc, argv, tests);
 }

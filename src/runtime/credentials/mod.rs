@@ -6,9 +6,9 @@
 //! log says so. When a turn begins and the kernel's credentials are not those that we left, libc has changed them for all,
 //! and by that each thread's own are gone.
 //!
-//! Not there: capabilities and supplementary groups of one thread.
-//!
 //! Safety: on the hub's kernel thread; the system calls take numbers, or write into our own words.
+
+mod lists;
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -22,14 +22,31 @@ use super::hub::hub;
 /// Real, effective, saved, and that of files.
 type Ids = [u32; 4];
 
-/// User and group ids.
+/// The lower and the upper half of each set, as the kernel wants them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+struct Capabilities([Half; 2]);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+struct Half {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Credentials {
     users: Ids,
     groups: Ids,
+    /// The supplementary groups.
+    others: &'static [u32],
+    capabilities: Capabilities,
 }
 
-const NONE: Credentials = Credentials { users: [0; 4], groups: [0; 4] };
+const NO_CAPABILITIES: Capabilities = Capabilities([Half { effective: 0, permitted: 0, inheritable: 0 }; 2]);
+const NONE: Credentials =
+    Credentials { users: [0; 4], groups: [0; 4], others: &[], capabilities: NO_CAPABILITIES };
 /// What leaves an id as it is.
 const SAME: u32 = u32::MAX;
 
@@ -58,7 +75,36 @@ fn read() -> Credentials {
         users[3] = syscall!(libc::SYS_setfsuid, SAME).unwrap_or(0) as u32;
         groups[3] = syscall!(libc::SYS_setfsgid, SAME).unwrap_or(0) as u32;
     }
-    Credentials { users, groups }
+    Credentials { users, groups, others: lists::in_force(), capabilities: Capabilities::read() }
+}
+
+impl Capabilities {
+    /// The kernel's header: its third form, the calling thread.
+    const OWN: [u32; 2] = [0x2008_0522, 0];
+
+    fn read() -> Capabilities {
+        let mut header = Capabilities::OWN;
+        let mut read = NO_CAPABILITIES;
+        // SAFETY: room for both halves.
+        let _ = unsafe { syscall!(libc::SYS_capget, &mut header, &raw mut read) };
+        read
+    }
+
+    /// Puts them in force. What fails shows in the reading.
+    fn enforce(&self) {
+        let mut header = Capabilities::OWN;
+        // SAFETY: both halves.
+        let _ = unsafe { syscall!(libc::SYS_capset, &mut header, &raw const *self) };
+    }
+
+    /// With all in force that may be.
+    fn in_full(self) -> Capabilities {
+        Capabilities(self.0.map(|half| Half { effective: half.permitted, ..half }))
+    }
+
+    fn covers(&self, other: &Capabilities) -> bool {
+        self.0.iter().zip(&other.0).all(|(own, other)| other.permitted & !own.permitted == 0)
+    }
 }
 
 impl Credentials {
@@ -69,31 +115,40 @@ impl Credentials {
     /// Whether a thread that has these may take up `other`.
     fn reaches(&self, other: &Credentials) -> bool {
         let within = |ids: &Ids, of: &Ids| ids[..3].iter().all(|id| of[..3].contains(id));
-        self.has_root() || (within(&other.users, &self.users) && within(&other.groups, &self.groups))
+        let by_ids = || {
+            within(&other.users, &self.users)
+                && within(&other.groups, &self.groups)
+                && self.others == other.others
+        };
+        self.capabilities.covers(&other.capabilities) && (self.has_root() || by_ids())
     }
 
     /// Puts them in force, where `before` is.
     fn enforce(&self, before: &Credentials) {
         let ([real, effective, saved, files], groups) = (self.users, self.groups);
-        // SAFETY: take numbers. What fails shows below.
+        before.capabilities.in_full().enforce();
+        // SAFETY: take numbers, and a list. What fails shows in the reading.
         unsafe {
-            if before.users[1] != 0 && before.has_root() {
-                let _ = syscall!(libc::SYS_setresuid, SAME, 0, SAME);
+            if self.others != before.others {
+                let _ = syscall!(libc::SYS_setgroups, self.others.len(), self.others.as_ptr());
             }
             if groups != before.groups {
                 let _ = syscall!(libc::SYS_setresgid, groups[0], groups[1], groups[2]);
                 let _ = syscall!(libc::SYS_setfsgid, groups[3]);
             }
             let _ = syscall!(libc::SYS_setresuid, real, effective, saved);
+            // Another effective user than root took them.
+            self.capabilities.in_full().enforce();
             let _ = syscall!(libc::SYS_setfsuid, files);
         }
+        self.capabilities.enforce();
     }
 }
 
 /// Makes the system call `number`, which changes the credentials of `green` alone.
 ///
 /// # Safety
-/// One of the set*id calls, which take numbers.
+/// `setgroups`, `capset`, or one of the set*id calls, which take numbers.
 pub unsafe fn change(green: &Green, number: i64, arguments: [usize; 3]) -> Result<usize> {
     let before = read();
     // SAFETY: the caller's promise.
