@@ -128,6 +128,9 @@ static void *own_tid(void *arg) {
     pause_here(i);
     check(gettid() == tid && syscall(SYS_gettid) == tid && getpid() == syscall(SYS_getpid) && tid != getpid());
     for (int j = 0; j < THREADS; j++) check((tid == tids[j]) == (i == j));
+    int *word;
+    check(prctl(PR_GET_TID_ADDRESS, &word) == 0);
+    check(syscall(SYS_set_tid_address, word) == tid);
     return arg;
 }
 
