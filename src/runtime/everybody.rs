@@ -76,7 +76,6 @@ pub fn changed(number: c_long, [a, b]: [usize; 2]) {
         }
         libc::SYS_set_mempolicy => kind!("set_mempolicy"),
         libc::SYS_set_robust_list => kind!("set_robust_list"),
-        libc::SYS_set_tid_address => kind!("set_tid_address"),
         libc::SYS_setns => kind!("setns"),
         libc::SYS_unshare if a != 0 => kind!("unshare"),
         _ => return,

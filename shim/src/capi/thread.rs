@@ -33,6 +33,9 @@ fn after(seconds: f64, local: bool) -> impl FnOnce(&mut Plan) -> Result<()> {
 
 /// A foreign thread's sleep.
 fn sleep_natively(seconds: f64) {
+    if seconds.is_nan() {
+        return;
+    }
     let seconds = if seconds >= 0.0 { seconds } else { f64::INFINITY };
     std::thread::sleep(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
 }

@@ -51,17 +51,17 @@ impl Pool {
         let g = here()?;
         if self.running.get() < self.size.get() && self.spawners.is_empty() {
             self.running.set(self.running.get() + 1);
+            self.hold();
         } else if thread::of(g).is_member(self) {
             return Ok(inline(g, start, arg));
         } else {
             self.during(|pool| {
                 let back = |()| pool.slot_free();
-                pool.spawners
-                    .wait(g, "eventlet_pool_spawn", (), Deadline::NEVER, back)
-                    .inspect_err(|_| pool.tell_if_idle())
+                let got = pool.spawners.wait(g, "eventlet_pool_spawn", (), Deadline::NEVER, back);
+                // The slot's reference, before the wait's goes: the pool may have been deleted since the slot was given.
+                got.inspect(|()| pool.hold()).inspect_err(|_| pool.tell_if_idle())
             })?;
         }
-        self.hold();
         spawn(Plan { member: self, ..Plan::new(start, arg) }).inspect_err(|_| self.slot_back())
     }
 
@@ -117,7 +117,7 @@ impl Pool {
 
     /// Slots that are free; negative after a shrink.
     pub fn free(&self) -> i64 {
-        self.size.get() as i64 - self.running.get() as i64
+        i64::try_from(self.size.get()).unwrap_or(i64::MAX) - self.running.get() as i64
     }
 
     /// Its size.
