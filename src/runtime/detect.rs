@@ -3,7 +3,8 @@
 //! wake it: the process ends and says which thread, which call, on what.
 //!
 //! The second look comes [`AGAIN`] later, with a turn of the loop between: what is on its way (an event in the kernel,
-//! a foreign thread between a word and its wake-up) has arrived by then.
+//! a foreign thread between a word and its wake-up) has arrived by then. A second is not too long for that: the room of
+//! a terminal is given back by a kernel thread, which a starved machine keeps waiting as well.
 //!
 //! Safety: runs in the hub's loop. A wait's `over` uses raw system calls and the subject, which is there while
 //! somebody waits for it.
@@ -17,7 +18,7 @@ use super::hub::hub;
 /// Parked for so long, a thread is looked at.
 const LONG: u64 = 1_000_000_000;
 /// From the first look at a wait that is over to the second.
-const AGAIN: u64 = 100_000_000;
+const AGAIN: u64 = 1_000_000_000;
 
 /// `green` parks.
 #[inline(always)]
