@@ -58,17 +58,18 @@ macro_rules! cases {
 }
 
 cases!(raise, "raise.c": caught, in_threads, pthread_exits, not_now);
-cases!(timeout, "timeout.c": raised, cancelled, with, others, nested, due, taken_along, forked, many);
+cases!(handles, "handles.c": none, foreign);
+cases!(timeout, "timeout.c": raised, bound, cancelled, with, others, nested, due, taken_along, forked, many);
 cases!(sync, "sync.c": events, semaphores);
-cases!(queue, "queue.c": orders, bounded, fair, not_lost, channel, joined, resized, deleted);
+cases!(queue, "queue.c": orders, bounded, fair, not_lost, late, channel, joined, resized, deleted);
 cases!(pool, "pool.c": bounded, slots, empty, given_up, mapped, mapped_on_slots, mapped_no_more, piled);
 cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, local_ends, more_links, first, many, cooperative,
     forked, child_ends);
 cases!(woken, "woken.c": queues, priorities, others, deleted, due);
-cases!(net, "net.c": inet, local, reuse, errors, everywhere, numbers);
+cases!(net, "net.c": inet, local, reuse, defaults, errors, everywhere, numbers);
 cases!(tpool, "tpool.c": many, parked, raised, killed, forked);
 cases!(inspect, "inspect.c": dump, hogs);
-cases!(serve, "serve.c": many, limited, ends, timeouts, errors, full, anywhere);
+cases!(serve, "serve.c": many, thousand, limited, ends, timeouts, errors, full, anywhere);
 
 #[test]
 fn as_many_real_threads_as_are_allowed() {
@@ -113,6 +114,15 @@ fn groups_alone_and_together() {
             assert!(good, "{words}\n{outcome}");
         }
     }
+    // Without a word: all if preloaded, nothing if linked.
+    for program in [program(), program().env("EVENTLET_PATCH", "")] {
+        let (linked, preloaded) = (program.clone(), program.env("EVENTLET_PREEMPT", "0"));
+        for outcome in
+            [linked.arg("environment").arg("0").bare(), preloaded.arg("environment").arg("31").preloaded()]
+        {
+            assert!(outcome.status.success(), "{outcome}");
+        }
+    }
     for (words, mask) in [("all,-os", 30), ("all, -os,-time", 14), ("", 0), ("ALL", -1), ("-os", 0)] {
         let outcome = program().arg("environment").arg(mask.to_string()).env("EVENTLET_PATCH", words).bare();
         assert_eq!(outcome.status.code(), Some(if mask < 0 { 2 } else { 0 }), "{words}\n{outcome}");
@@ -140,13 +150,15 @@ fn what_cpp_does_not_let_through_ends_the_program() {
 #[test]
 fn uncaught_codes_are_reported_but_exit_is_not() {
     for form in FORMS {
-        let outcome = run("raise.c", "reported", form);
-        assert!(outcome.status.success(), "{outcome}");
-        let lines: Vec<&str> = outcome.errors().lines().collect();
-        assert!(
-            matches!(lines[..], [line] if line.starts_with("eventlet: uncaught code 131072 in")),
-            "{outcome}"
-        );
+        for case in ["reported", "reported_of_link"] {
+            let outcome = run("raise.c", case, form);
+            assert!(outcome.status.success(), "{outcome}");
+            let lines: Vec<&str> = outcome.errors().lines().collect();
+            assert!(
+                matches!(lines[..], [line] if line.starts_with("eventlet: uncaught code 131072 in")),
+                "{outcome}"
+            );
+        }
     }
 }
 

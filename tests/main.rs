@@ -9,6 +9,7 @@ mod by_number;
 mod capi;
 mod command;
 mod completeness;
+mod contract;
 mod cpp;
 mod cpython;
 mod crash;

@@ -19,6 +19,12 @@ static inline void *same(void *arg) { return arg; }
 static inline void *noted(void *arg) { note(arg); return arg; }
 static inline void *sleeps(void *arg) { eventlet_sleep(arg ? 0.002 * (intptr_t)arg : -1); return arg; }
 static inline void *raises(void *arg) { eventlet_raise((int)(intptr_t)arg); }
+/* Time, in which nobody else has a turn. */
+static inline void passes(int milliseconds) {
+    struct timespec end = from_now(CLOCK_MONOTONIC, milliseconds), now;
+    do clock_gettime(CLOCK_MONOTONIC, &now);
+    while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
+}
 /* Waits for a thread and drops it; the code it ended with. */
 static inline int ended(eventlet_thread *thread) {
     int code = eventlet_wait(thread, NULL) ? errno : 0;

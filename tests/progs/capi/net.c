@@ -111,6 +111,25 @@ static void reuse(void) {
     close(off);
 }
 
+static void *connects_plainly(void *address) { return N(eventlet_connect(address, &(eventlet_connect_options){0})); }
+
+/* Options that are zero, or none, are the defaults; what a listener has room for, the kernel tells. */
+static void defaults(void) {
+    const eventlet_listen_options *const all[] = {NULL, &(eventlet_listen_options){0}, &(eventlet_listen_options){.backlog = 7}};
+    for (int i = 0; i < 3; i++) {
+        int listener = eventlet_listen("127.0.0.1:0", all[i]);
+        struct tcp_info info;
+        socklen_t length = sizeof info;
+        check(listener >= 0 && getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &length) == 0);
+        check(info.tcpi_sacked == (i < 2 ? 50 : 7) && option(listener, SOL_SOCKET, SO_REUSEADDR) == 1);
+        void *client;
+        eventlet_thread *thread = eventlet_spawn(connects_plainly, (void *)at("127.0.0.1", port_of(listener)));
+        check(eventlet_wait(thread, &client) == 0 && (intptr_t)client >= 0);
+        eventlet_release(thread);
+        close((int)(intptr_t)client), close(listener);
+    }
+}
+
 static void *connects(void *arg) { return N(eventlet_connect(arg, NULL)); }
 
 static void errors(void) {
@@ -222,6 +241,6 @@ static void numbers(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(inet), CASE(local), CASE(reuse), CASE(errors), CASE(everywhere), CASE(numbers)};
+    struct test tests[] = {CASE(inet), CASE(local), CASE(reuse), CASE(defaults), CASE(errors), CASE(everywhere), CASE(numbers)};
     return RUN(argc, argv, tests);
 }

@@ -9,6 +9,7 @@ static void *spawns(void *word) {
 }
 
 static void bounded(void) {
+    check(EVENTLET_POOL_SIZE == 1000);
     pool = eventlet_pool_new(2);
     check(eventlet_pool_size(pool) == 2 && eventlet_pool_free(pool) == 2 && eventlet_pool_waitall(pool) == 0);
     eventlet_thread *one = eventlet_pool_spawn(pool, sleeps, NULL), *two = eventlet_pool_spawn(pool, sleeps, NULL);

@@ -122,6 +122,37 @@ static void not_lost(void) {
     eventlet_queue_delete(queue);
 }
 
+/* Nor one whose time is over between wake-up and run: it has the item, or somebody else has. */
+static void *gets_briefly(void *item) { return eventlet_queue_get(queue, item, 0.001) ? N(errno) : NULL; }
+static void *gets_within(void *item) { return eventlet_with_timeout(0.001, gets_briefly, item, NULL) ? N(errno) : NULL; }
+static void *puts_briefly(void *item) { return eventlet_queue_put(queue, item, 0.001) ? N(errno) : NULL; }
+static void late(void) {
+    void *item, *place, *code;
+    for (int way = 0; way < 2; way++) {
+        queue = eventlet_queue_new(-1);
+        place = NULL;
+        eventlet_thread *getter = eventlet_spawn(way ? gets_within : gets_briefly, &place);
+        eventlet_sleep(0);
+        put_items(1, "1");
+        passes(3);
+        check(eventlet_wait(getter, &code) == 0 && eventlet_queue_getting(queue) == 0);
+        eventlet_release(getter);
+        check(place ? !strcmp(place, "1") : eventlet_queue_get(queue, &item, 0) == 0);
+        check(eventlet_queue_empty(queue));
+        eventlet_queue_delete(queue);
+    }
+    queue = eventlet_queue_new(1);
+    put_items(1, "1");
+    eventlet_thread *putter = eventlet_spawn(puts_briefly, "2");
+    eventlet_sleep(0);
+    check(eventlet_queue_get(queue, &item, 0) == 0);
+    passes(3);
+    check(eventlet_wait(putter, &code) == 0 && eventlet_queue_putting(queue) == 0);
+    eventlet_release(putter);
+    check(eventlet_queue_qsize(queue) == !code && (!code || code == N(ETIMEDOUT)));
+    eventlet_queue_delete(queue);
+}
+
 static void channel(void) {
     void *item;
     queue = eventlet_queue_new(0);
@@ -208,11 +239,18 @@ static void deleted(void) {
     check(eventlet_wait(putter, &result) == 0 && result == N(-ECANCELED));
     check(eventlet_wait(joiner, &result) == 0 && result == N(-ECANCELED));
     eventlet_release(getter), eventlet_release(putter), eventlet_release(joiner);
+    /* An item that was inside is whose it was before. */
+    char *own = strdup("mine");
+    queue = eventlet_queue_new(-1);
+    check(eventlet_queue_put(queue, own, 0) == 0);
+    eventlet_queue_delete(queue);
+    check(!strcmp(own, "mine"));
+    free(own);
     eventlet_queue_delete(NULL);
     check(eventlet_queue_qsize(NULL) == 0 && eventlet_queue_full(NULL) == 0);
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(orders), CASE(bounded), CASE(fair), CASE(not_lost), CASE(channel), CASE(joined), CASE(resized), CASE(deleted)};
+    struct test tests[] = {CASE(orders), CASE(bounded), CASE(fair), CASE(not_lost), CASE(late), CASE(channel), CASE(joined), CASE(resized), CASE(deleted)};
     return RUN(argc, argv, tests);
 }

@@ -92,6 +92,18 @@ static void reported(void) {
     check(ended(eventlet_spawn(raises, N(EVENTLET_USER))) == EVENTLET_USER);
 }
 
+static void raising_link(eventlet_thread *thread, void *arg) { (void)thread, raises(arg); }
+static void notes_link(eventlet_thread *thread, void *word) { (void)thread, note(word); }
+
+/* What a link raises is said, and the next one is called. */
+static void reported_of_link(void) {
+    eventlet_thread *thread = eventlet_spawn(same, NULL);
+    check(eventlet_link(thread, raising_link, N(EVENTLET_USER)) == 0 && eventlet_link(thread, notes_link, "next") == 0);
+    check(ended(thread) == 0);
+    eventlet_sleep(0);
+    traced("next");
+}
+
 static void in_main(void) { eventlet_raise(EIO); }
 
 static void *foreign(void *arg) {
@@ -152,7 +164,7 @@ static void not_now(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(caught), CASE(in_threads), CASE(pthread_exits), CASE(reported), CASE(in_main), CASE(on_foreign),
+    struct test tests[] = {CASE(caught), CASE(in_threads), CASE(pthread_exits), CASE(reported), CASE(reported_of_link), CASE(in_main), CASE(on_foreign),
                            CASE(abort_on_foreign), CASE(stop_on_foreign), CASE(in_pthread), CASE(not_now)};
     return RUN(argc, argv, tests);
 }

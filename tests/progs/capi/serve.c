@@ -81,6 +81,35 @@ static void many(void) {
     close(server.listener);
 }
 
+/* A concurrency of 0 is 1000. Who comes above that is not accepted, but waits in the backlog. */
+static eventlet_event *go;
+static void holds(int client, const struct sockaddr *peer, socklen_t length, void *ctx) {
+    (void)client, (void)peer, (void)length, (void)ctx;
+    running++;
+    check(eventlet_event_wait(go, NULL, -1) == 0);
+    running--;
+}
+
+static void thousand(void) {
+    static int clients[1001];
+    char c;
+    go = eventlet_event_new();
+    struct server server = {listens(), holds, NULL, 0};
+    eventlet_thread *thread = eventlet_spawn(serves, &server);
+    for (int i = 0; i < 1001; i++) check((clients[i] = eventlet_connect(address, NULL)) >= 0);
+    while (running < 1000) eventlet_sleep(0.001);
+    struct pollfd waits = {server.listener, POLLIN, 0};
+    for (int i = 0; i < 3; i++) {
+        eventlet_sleep(0.002);
+        check(running == 1000 && poll(&waits, 1, 0) == 1);
+    }
+    check(eventlet_event_send(go, NULL) == 0);
+    for (int i = 0; i < 1001; i++) check(read(clients[i], &c, 1) == 0 && close(clients[i]) == 0);
+    check(running == 0 && eventlet_kill(thread, 0) == 0 && ended(thread) == EVENTLET_EXIT);
+    close(server.listener);
+    eventlet_event_delete(go);
+}
+
 static void *looks(void *arg) {
     (void)arg;
     int client = eventlet_connect(address, NULL);
@@ -264,6 +293,6 @@ static void anywhere(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(many), CASE(limited), CASE(ends), CASE(timeouts), CASE(errors), CASE(full), CASE(anywhere)};
+    struct test tests[] = {CASE(many), CASE(thousand), CASE(limited), CASE(ends), CASE(timeouts), CASE(errors), CASE(full), CASE(anywhere)};
     return RUN(argc, argv, tests);
 }

@@ -248,6 +248,12 @@ static void *itself(void *arg) {
     return eventlet_getcurrent() == *(eventlet_thread **)arg ? N(1) : NULL;
 }
 
+static void in_dying(eventlet_thread *thread, void *place) {
+    void *result;
+    check(eventlet_getcurrent() == thread && eventlet_dead(thread));
+    *(int *)place = eventlet_wait(thread, &result) ? errno : (int)(intptr_t)result;
+}
+
 static void current(void) {
     eventlet_thread *thread, *mine = eventlet_getcurrent();
     check(mine && mine == eventlet_getcurrent() && !eventlet_dead(mine));
@@ -255,6 +261,21 @@ static void current(void) {
     void *result = NULL;
     check(eventlet_wait(thread, &result) == 0 && result == N(1));
     eventlet_release(thread);
+    /* A link runs in the thread that ends, however it ends, and knows how. */
+    eventlet_hub_exceptions(0);
+    void *(*const ways[])(void *) = {same, raises, sleeps};
+    const int expected[] = {EDOM, EDOM, EVENTLET_EXIT};
+    for (int i = 0; i < 3; i++) {
+        int told = 0;
+        thread = eventlet_spawn(ways[i], i < 2 ? N(EDOM) : NULL);
+        check(eventlet_link(thread, in_dying, &told) == 0);
+        eventlet_sleep(0);
+        if (i == 2) check(eventlet_kill(thread, 0) == 0);
+        eventlet_wait(thread, NULL);
+        eventlet_sleep(0);
+        check(told == expected[i]);
+        eventlet_release(thread);
+    }
 }
 
 /* A sleep of 0 lets go first who can run, and whom the hub finds ready then: by input, by a deadline. */

@@ -31,22 +31,71 @@ static void *in_wait(void *arg) {
     return arg;
 }
 
+static eventlet_event *event;
+static void *in_event(void *arg) { return eventlet_event_wait(event, NULL, -1), arg; }
+static void *in_put(void *arg) { return eventlet_queue_put(queue, "x", -1), arg; }
+static void *in_queue_join(void *arg) { return eventlet_queue_join(arg, -1), arg; }
+
+static eventlet_pool *full;
+static void *in_spawn(void *arg) { return eventlet_pool_spawn_n(full, same, NULL), arg; }
+static void *in_waitall(void *arg) { return eventlet_pool_waitall(full), arg; }
+static void *in_pile(void *pile) { return eventlet_pile_next(pile, NULL), pile; }
+
+static int never(void *ctx, void **item) { return (void)item, eventlet_sleep(-1), ctx != NULL; }
+static void *in_iter(void *iter) { return eventlet_iter_next(iter, NULL), iter; }
+
+static void *long_enough(void *arg) {
+    eventlet_sleep(0.02); /* natively: it is on a real thread */
+    return arg;
+}
+static void *in_tpool(void *arg) { return eventlet_tpool_execute(long_enough, NULL, NULL), arg; }
+
+static void handles(int client, const struct sockaddr *peer, socklen_t length, void *ctx) { (void)client, (void)peer, (void)length, (void)ctx; }
+static void *in_serve(void *door) { return eventlet_serve((int)(intptr_t)door, handles, NULL, 1), door; }
+static void *in_accept(void *door) { return accept((int)(intptr_t)door, NULL, NULL), door; }
+
 static void *in_sleep(void *arg) {
     sleep(1000);
     return arg;
 }
 
 static void raised(void) {
-    void *(*waits[])(void *) = {sleeps, in_semaphore, in_queue, in_wait};
-    semaphore = eventlet_semaphore_new(0, -1), queue = eventlet_queue_new(0);
+    semaphore = eventlet_semaphore_new(0, -1), queue = eventlet_queue_new(0), event = eventlet_event_new();
+    full = eventlet_pool_new(1);
+    eventlet_thread *member = eventlet_pool_spawn(full, sleeps, NULL);
+    eventlet_queue *unfinished = eventlet_queue_new(1);
+    check(eventlet_queue_put(unfinished, "x", 0) == 0);
+    eventlet_pool *own = eventlet_pool_new(1);
+    eventlet_iter *iter = eventlet_pool_imap(own, same, never, NULL);
+    eventlet_pile *pile = eventlet_pile_new(1);
+    check(eventlet_pile_spawn(pile, sleeps, N(1000000)) == 0);
+    int door = eventlet_listen("127.0.0.1:0", NULL);
+    const struct { void *(*run)(void *); void *arg; } waits[] = {
+        {sleeps, NULL}, {in_semaphore, NULL}, {in_queue, NULL}, {in_put, NULL}, {in_queue_join, unfinished}, {in_wait, NULL},
+        {in_event, NULL}, {in_spawn, NULL}, {in_waitall, NULL}, {in_pile, pile}, {in_iter, iter}, {in_tpool, NULL},
+        {in_serve, N(door)}, {in_accept, N(door)}};
     for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
         eventlet_timeout *timeout = eventlet_timeout_start(0.002, 0);
         check(eventlet_timeout_pending(timeout) && !eventlet_timeout_fired(timeout));
-        check(eventlet_try(waits[i], NULL, NULL) == EVENTLET_TIMEOUT);
+        check(eventlet_try(waits[i].run, waits[i].arg, NULL) == EVENTLET_TIMEOUT);
         check(!eventlet_timeout_pending(timeout) && eventlet_timeout_fired(timeout));
         check(eventlet_timeout_cancel(timeout) == 0);
     }
-    eventlet_semaphore_delete(semaphore), eventlet_queue_delete(queue);
+    check(eventlet_queue_putting(queue) == 0 && eventlet_queue_getting(queue) == 0 && eventlet_pool_waiting(full) == 0);
+    check(eventlet_kill(member, 0) == 0 && ended(member) == EVENTLET_EXIT);
+    eventlet_semaphore_delete(semaphore), eventlet_queue_delete(queue), eventlet_queue_delete(unfinished), eventlet_event_delete(event);
+    eventlet_pool_delete(full), eventlet_iter_delete(iter), eventlet_pool_delete(own), eventlet_pile_delete(pile);
+    close(door);
+}
+
+/* It is the one's that started it: others that wait know nothing of it. */
+static void bound(void) {
+    eventlet_thread *other = eventlet_spawn(sleeps, NULL);
+    eventlet_sleep(0);
+    eventlet_timeout *timeout = eventlet_timeout_start(0.002, 0);
+    check(eventlet_try(sleeps, NULL, NULL) == EVENTLET_TIMEOUT && eventlet_timeout_cancel(timeout) == 0);
+    eventlet_sleep(0.002);
+    check(!eventlet_dead(other) && eventlet_kill(other, 0) == 0 && ended(other) == EVENTLET_EXIT);
 }
 
 static void removes(void *set) { must(semctl((int)(intptr_t)set, 0, IPC_RMID)); }
@@ -194,11 +243,6 @@ static void nested(void) {
 }
 
 /* Due, not yet raised: a cancel is in time. */
-static void passes(int milliseconds) {
-    struct timespec end = from_now(CLOCK_MONOTONIC, milliseconds), now;
-    do clock_gettime(CLOCK_MONOTONIC, &now);
-    while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
-}
 static void *is_due(void *arg) {
     eventlet_timeout *soon = eventlet_timeout_start(0.001, EDOM), *now = eventlet_timeout_start(0, EIO);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
@@ -263,6 +307,6 @@ static void many(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(raised), CASE(rows), CASE(cancelled), CASE(with), CASE(others), CASE(nested), CASE(due), CASE(forked), CASE(taken_along), CASE(many)};
+    struct test tests[] = {CASE(raised), CASE(bound), CASE(rows), CASE(cancelled), CASE(with), CASE(others), CASE(nested), CASE(due), CASE(forked), CASE(taken_along), CASE(many)};
     return RUN(argc, argv, tests);
 }
