@@ -12,6 +12,11 @@ mod thread_signals {
 }
 
 /// What a signal tells of a descriptor is for the thread that owns it.
+/// What a signal says of where it comes from.
+mod sources {
+    cases!("sources.c": to_a_handler, to_who_waits, to_who_reads, own);
+}
+
 mod owners {
     cases!("owners.c": handled, waited_for, changed);
 }

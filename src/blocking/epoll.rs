@@ -9,9 +9,8 @@ use libc::{epoll_event, sigset_t};
 
 use crate::data::Deadline;
 use crate::kernel::Result;
-use crate::runtime::Green;
-use crate::runtime::descriptors;
 use crate::runtime::edges::Side;
+use crate::runtime::{Green, descriptors, signals};
 use crate::syscall;
 
 use super::kind;
@@ -32,7 +31,9 @@ pub unsafe fn wait(
     let mut last = deadline == Deadline(0);
     loop {
         // SAFETY: the C function's contract.
-        match unsafe { syscall!(libc::SYS_epoll_pwait, fd, events, room, 0, mask, SIGSET_BYTES) } {
+        let look = || unsafe { syscall!(libc::SYS_epoll_pwait, fd, events, room, 0, mask, SIGSET_BYTES) };
+        // SAFETY: the mask is NULL or live.
+        match unsafe { signals::shown(green, mask, look) } {
             Ok(0) if !last => {}
             answer => return turn.once(answer),
         }

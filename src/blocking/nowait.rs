@@ -6,6 +6,7 @@
 //!
 //! Safety: vectors are the C caller's; the kernel checks them before anything here looks into one.
 
+use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use libc::iovec;
@@ -14,9 +15,9 @@ use crate::data::fdtable::{Kind, flag};
 use crate::kernel::options::{self, fault};
 use crate::kernel::syscall::Word;
 use crate::kernel::{Errno, Result};
-use crate::runtime::answers;
 use crate::runtime::descriptors::Entry;
 use crate::runtime::offload::{self, Call};
+use crate::runtime::{answers, signals};
 use crate::syscall;
 
 use super::turn::{AGAIN, Turn, poll_now, without_waiting};
@@ -34,9 +35,11 @@ pub unsafe fn read(turn: &mut Turn, buffers: *const iovec, count: usize) -> Resu
     if waited && turn.green.is_cancelled() {
         return Err(Errno::CANCELLED);
     }
+    let green = turn.green;
     let answer = turn.repeat(|| {
         // SAFETY: the caller's promise.
-        let answer = unsafe { attempt_read(fd, entry, buffers, count) };
+        let answer =
+            unsafe { signals::shown(green, ptr::null(), || attempt_read(fd, entry, buffers, count)) };
         waited |= answer == Err(AGAIN);
         answer
     });

@@ -69,6 +69,7 @@ unsafe fn ppoll_until(
         interruptible: true,
         cancellable: true,
         raises: false,
+        looks: false,
     };
     // A reader that was left empty and has had no edge since: the first look would find nothing.
     let skips = count == 1 && !fds.is_null() && mask.is_null() && deadline != NOW && {
@@ -126,7 +127,9 @@ pub unsafe fn until_ready<I: Iterator<Item = i32> + Clone>(
         if last && !mask.is_null() && unsafe { interrupted(green, mask, wait) } {
             break Err(Errno(libc::EINTR));
         }
-        match if core::mem::take(&mut skips) { Ok(0) } else { look() } {
+        // SAFETY: the caller's promise.
+        let mut looks = || unsafe { signals::shown(green, mask, &mut look) };
+        match if core::mem::take(&mut skips) { Ok(0) } else { looks() } {
             Ok(0) if !last => {}
             answer => break answer,
         }

@@ -122,6 +122,7 @@ impl Ring {
             interruptible: true,
             cancellable: false,
             raises: true,
+            looks: false,
         };
         let fd = if self.registered { FAR } else { self.fd as c_int };
         let look = || look().map(usize::from);

@@ -189,6 +189,7 @@ unsafe fn until(
         interruptible: true,
         cancellable: true,
         raises: false,
+        looks: false,
     };
     let look = || sets.look(|ready| ready > 0 || deadline.passed());
     // SAFETY: the C function's contract.

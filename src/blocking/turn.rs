@@ -138,6 +138,7 @@ impl Turn {
             interruptible: true,
             cancellable: self.cancellable,
             raises: true,
+            looks: false,
         };
         if self.entry.generation.get() != self.generation {
             return Err(Errno(libc::EBADF));

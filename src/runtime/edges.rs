@@ -79,7 +79,7 @@ pub fn park(
     } else {
         list.push_back(&green.node, green);
     }
-    let wake = green.park(wait, deadline);
+    let wake = green.park(&Wait { looks: true, ..*wait }, deadline);
     green.node.unlink();
     if entry.generation.get() != generation {
         return Ok(Wake::Closed);
@@ -133,7 +133,8 @@ pub fn park_many(
         }
     }
     let next_look = Deadline(crate::kernel::clock::now() + NAP.1);
-    let wake = green.park(wait, if far { deadline.min(next_look) } else { deadline });
+    let until = if far { deadline.min(next_look) } else { deadline };
+    let wake = green.park(&Wait { looks: true, ..*wait }, until);
     // Asked for again: a signal handler may have waited for more of them meanwhile.
     for (_, node) in fds.zip(nodes().iter()) {
         node.unlink();

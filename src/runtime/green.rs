@@ -94,12 +94,23 @@ pub struct Wait {
     pub cancellable: bool,
     /// No cancellation point, but what is raised ends it: a wait for a lock of the program's.
     pub raises: bool,
+    /// For descriptors: woken without a reason, it looks again. (Said by `edges`.)
+    pub looks: bool,
 }
 
 impl Wait {
     /// Nobody can tell from outside whether it is over (a condition variable, a sleep).
     pub const fn opaque(call: &'static str) -> Wait {
-        Wait { call, over: |_, _| false, a: 0, b: 0, interruptible: true, cancellable: true, raises: false }
+        Wait {
+            call,
+            over: |_, _| false,
+            a: 0,
+            b: 0,
+            interruptible: true,
+            cancellable: true,
+            raises: false,
+            looks: false,
+        }
     }
 }
 

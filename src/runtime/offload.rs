@@ -167,6 +167,7 @@ impl Helper {
                 interruptible: ended.is_none(),
                 cancellable: call.cancellable && ended.is_none(),
                 raises: call.raises() && ended.is_none(),
+                looks: false,
             });
             let wake = parking::park(green, address, Deadline::NEVER, false, || !self.is_done());
             if matches!(wake, Some(Wake::Interrupted | Wake::Restart | Wake::Cancelled)) && ended.is_none() {

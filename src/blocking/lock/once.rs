@@ -53,6 +53,7 @@ fn wait_for_others(g: &Green, address: usize) -> Result<()> {
         interruptible: false,
         cancellable: false,
         raises: true,
+        looks: false,
         ..Wait::opaque("pthread_once")
     });
     let mut patience = Patience::new();

@@ -44,7 +44,7 @@ use core::sync::atomic::Ordering;
 
 use crate::data::bell::Mark;
 use crate::kernel::signal::{self, bit};
-use crate::kernel::{Errno, Result};
+use crate::kernel::{Errno, Result, memory};
 
 use super::green::{Green, State, Wake, this};
 use super::hub::{hand, hub, unpark};
@@ -126,6 +126,9 @@ fn route_queued() {
             hand(green, Wake::Ready);
         } else if !mask::blocks(green, sig) {
             unpark(green, Wake::Interrupted);
+        } else if green.wait.get().looks {
+            // It may look at a signalfd: see [`shown`].
+            unpark(green, Wake::Ready);
         }
     });
 }
@@ -203,11 +206,40 @@ pub fn set_mask_later(green: &Green, new: u64) -> u64 {
 /// waits for it.
 pub fn inherited<T>(green: &Green, exec: bool, call: impl FnOnce() -> T) -> T {
     expose(green);
+    let answer = if exec { lend(green, !0, call) } else { call() };
+    hide(green);
+    answer
+}
+
+/// Makes `call`, which asks what a descriptor has for `green`, the caller, and waits with `mask` in place of the thread's
+/// own unless that is NULL: a signalfd has, as natively, what is blocked and waits for this thread alone.
+///
+/// # Safety
+/// `mask` is NULL or leads to a live signal set.
+#[inline(always)]
+pub unsafe fn shown<T>(green: &Green, mask: *const libc::sigset_t, call: impl FnOnce() -> T) -> T {
+    if !queue::any() {
+        return call();
+    }
+    // SAFETY: the caller's promise; the kernel's signal set is the first eight bytes of libc's.
+    let set = if mask.is_null() { !0 } else { unsafe { memory::read(mask.cast::<u64>()) }.unwrap_or(0) };
+    lend(green, set, call)
+}
+
+/// Makes `call` while the kernel has what waits for `green`, which is on the processor, and is blocked by it and in `set`.
+#[cold]
+fn lend<T>(green: &Green, set: u64, call: impl FnOnce() -> T) -> T {
+    let blocked = |sig: c_int, target: *const Green| {
+        ptr::eq(target, green) && mask::blocks(green, sig) && set & bit(sig) != 0
+    };
     let mut given = 0;
-    let blocked = |sig: c_int, target: *const Green| ptr::eq(target, green) && mask::blocks(green, sig);
-    while exec && let Some((sig, info)) = queue::take(blocked) {
+    while let Some((sig, info)) = queue::take(blocked) {
+        if signal::send_here(sig, &info).is_err() {
+            // The kernel has too many.
+            queue::put(sig, &info, green);
+            break;
+        }
         given |= bit(sig);
-        let _ = signal::send_here(sig, &info);
     }
     let answer = call();
     while given != 0
@@ -215,7 +247,6 @@ pub fn inherited<T>(green: &Green, exec: bool, call: impl FnOnce() -> T) -> T {
     {
         queue::put(sig, &info, green);
     }
-    hide(green);
     answer
 }
 

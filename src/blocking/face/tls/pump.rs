@@ -394,6 +394,7 @@ impl Connection {
             interruptible: false,
             cancellable: false,
             raises: false,
+            looks: false,
         };
         let both = [self.socket.fd, self.far.fd];
         let _ = edges::park_many(g, both.into_iter(), &wait, self.deadline.get());
