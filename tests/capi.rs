@@ -58,7 +58,7 @@ macro_rules! cases {
 }
 
 cases!(raise, "raise.c": caught, in_threads, pthread_exits, not_now);
-cases!(handles, "handles.c": none, foreign);
+cases!(handles, "handles.c": none, foreign, freed, let_go);
 cases!(timeout, "timeout.c": raised, bound, cancelled, with, others, nested, due, taken_along, forked, many);
 cases!(sync, "sync.c": events, semaphores);
 cases!(queue, "queue.c": orders, bounded, fair, not_lost, late, channel, joined, resized, deleted);
@@ -259,5 +259,5 @@ mod import {
         };
     }
 
-    cases!(descriptors, connects, locks, naps, groups, dependencies, again, errors);
+    cases!(descriptors, connects, locks, threads, naps, groups, dependencies, again, errors);
 }

@@ -19,7 +19,7 @@ enum Lost {
 /// Left out: what makes thousands of threads, and what depends on how the kernel shares the time among real ones.
 const RUNS: [(&str, Lost, &str); 13] = [
     ("raise", Lost::Counts, "caught in_threads pthread_exits not_now"),
-    ("handles", Lost::Counts, "none foreign"),
+    ("handles", Lost::Counts, "none foreign let_go"),
     ("timeout", Lost::Counts, "raised bound cancelled with others taken_along many"),
     ("sync", Lost::Counts, "events semaphores"),
     ("queue", Lost::Counts, "orders bounded fair not_lost late channel joined deleted"),

@@ -10,7 +10,8 @@
  * Conventions
  *   - Handles are opaque. A call that fails gives -1 or NULL and sets errno; one that succeeds leaves errno alone.
  *   - Seconds are doubles. As a timeout, a negative number waits for ever and 0 does not wait at all; NaN is EINVAL.
- *   - A NULL handle is EINVAL where the call can fail, and 0 or nothing where it cannot. A `void **` may be NULL.
+ *   - A NULL handle is EINVAL where the call can fail, and 0 or nothing where it cannot; so is one that was deleted or is of
+ *     another kind, as long as that can be seen. A `void **` may be NULL.
  *   - There is nothing to initialise. On a thread that is not green (one of the kernel's own), every call that needs the
  *     hub fails with EPERM; so it does in a signal handler, and where this libc is not understood.
  *   - A wait can be ended by an exception or by pthread_cancel instead of returning: see below.
@@ -128,7 +129,8 @@ typedef struct eventlet_timeout eventlet_timeout;
  * NULL: EINVAL (a negative code, NaN), EPERM. */
 eventlet_timeout *eventlet_timeout_start(double seconds, int code);
 
-/* Disarms and frees it: 1, or 0 if it had been raised. One that is due but was not yet raised is not raised. */
+/* Disarms and frees it: 1, or 0 if it had been raised. One that is due but was not yet raised is not raised.
+ * -1: EPERM (it is as it was). */
 int eventlet_timeout_cancel(eventlet_timeout *timeout);
 
 /* Whether it is still to be raised. */

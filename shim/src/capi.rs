@@ -11,8 +11,8 @@
 //! | `patch` | what is patched; reports |
 //! | `ssl` | TLS |
 //!
-//! Safety: a handle is NULL or was given out and not yet released or deleted (the header asks for it); a place for a result
-//! is NULL or writable. A function holds nothing with a destructor when it sets errno: there a raise unwinds.
+//! Safety: a handle is NULL or was given out and not yet released or deleted (the header asks for it; what can be seen of a
+//! mistake is EINVAL, see `counted`); a place for a result is NULL or writable. A function holds nothing with a destructor when it sets errno: there a raise unwinds.
 
 mod net;
 mod patch;
@@ -43,10 +43,11 @@ type Function = Option<extern "C" fn(*mut c_void) -> *mut c_void>;
 
 const INVALID: Errno = Errno(libc::EINVAL);
 
-/// What a handle points to. EINVAL: NULL.
-unsafe fn at<'a, T>(handle: *const T) -> Result<&'a T> {
+/// What a handle points to. EINVAL: NULL, or it can be seen that it was deleted, or is one of something else.
+#[inline(always)]
+unsafe fn at<'a, T: Counted>(handle: *const T) -> Result<&'a T> {
     // SAFETY: the file's header.
-    unsafe { handle.as_ref() }.ok_or(INVALID)
+    unsafe { T::at(handle) }.ok_or(INVALID)
 }
 
 /// A new handle, or NULL and errno.
@@ -66,12 +67,17 @@ fn shared<T: Counted>(make: impl FnOnce() -> Result<T>) -> *mut T {
 }
 
 /// The program lets go of it, after `close`. NULL: nothing.
-unsafe fn delete<T: Counted>(handle: *mut T, close: impl FnOnce(&T)) {
+unsafe fn delete<T: Counted>(handle: *mut T, close: impl FnOnce(&T) + 'static) {
     // SAFETY: the file's header.
-    if let Some(object) = unsafe { handle.as_ref() } {
-        on_hub(|| {
-            close(object);
-            object.release();
+    let object = move || unsafe { at(handle) };
+    if object().is_ok() {
+        // Once more there: another thread may have been faster.
+        on_hub(move || {
+            if let Ok(object) = object() {
+                object.withdraw();
+                close(object);
+                object.release();
+            }
         });
     }
 }
@@ -79,12 +85,15 @@ unsafe fn delete<T: Counted>(handle: *mut T, close: impl FnOnce(&T)) {
 /// What may wait in an object, which may be deleted meanwhile.
 unsafe fn during<T: Counted, R>(handle: *const T, work: impl FnOnce(&T) -> Result<R>) -> Result<R> {
     // SAFETY: the file's header.
-    unsafe { at(handle) }?.during(work)
+    let object = unsafe { at(handle) }?;
+    // Only there are references counted.
+    here()?;
+    object.during(work)
 }
 
-/// Does `job` on the hub's thread, whoever calls.
-fn on_hub<R>(job: impl FnOnce() -> R) -> R {
-    if active() { errand::on_hub(job) } else { job() }
+/// Does `job` on the hub's thread, whoever calls; a foreign thread does not wait for that.
+fn on_hub(job: impl FnOnce() + 'static) {
+    if active() { errand::leave_to_hub(job) } else { job() }
 }
 
 /// Stores a result where the program wants it.

@@ -46,7 +46,7 @@ rows! { Thread;
         thread: *mut pthread_t, attributes: *const pthread_attr_t, start: extern "C" fn(*mut c_void) -> *mut c_void,
         arg: *mut c_void
     ) -> c_int {
-        if !patched(Group::Thread) {
+        if !patched(Group::Thread) && table::forced() & Group::Thread as u32 == 0 {
             return real()(thread, attributes, start, arg);
         }
         match create::plan(attributes, start, arg) {

@@ -5,7 +5,8 @@
 //! sees, for the thread that sends it (a pool of libgomp's, whose parallel region a green thread has entered).
 //!
 //! Safety: an errand lies on the stack of the thread that waits for it, until `state` is DONE; one that may be given up lies
-//! on the heap, and stays there if it was. Whoever moves `state` away from WAITS decides.
+//! on the heap, and stays there if it was. Whoever moves `state` away from WAITS decides. One that nobody waits for lies on
+//! the heap, and is the hub's once it is posted.
 
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
@@ -31,6 +32,8 @@ const WAITS: u32 = 0;
 const BEGUN: u32 = 1;
 const DONE: u32 = 2;
 const GIVEN_UP: u32 = 3;
+/// From the start: nobody waits for it.
+const LEFT: u32 = 4;
 
 /// How long an errand waits that may be given up.
 const PATIENCE: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 500_000_000 };
@@ -55,6 +58,11 @@ pub fn on_hub<R>(job: impl FnOnce() -> R) -> R {
 /// The same for a job that the caller can do without. None: the hub does not come to it.
 pub fn on_hub_or_not<R>(job: impl FnOnce() -> R) -> Option<R> {
     if this().is_some() { Some(job()) } else { try_to_send(job) }
+}
+
+/// The same for a job whose end nobody waits for: the hub may itself wait, natively, for the caller.
+pub fn leave_to_hub(job: impl FnOnce() + 'static) {
+    if this().is_some() { job() } else { leave(job) }
 }
 
 #[cold]
@@ -83,6 +91,34 @@ fn try_to_send<R>(job: impl FnOnce() -> R) -> Option<R> {
     }
 }
 
+#[cold]
+fn leave<F: FnOnce() + 'static>(job: F) {
+    unsafe fn run<F: FnOnce()>(job: *const ()) {
+        // SAFETY: posted below, and nobody else's any more.
+        let job = unsafe { Box::from_raw(job.cast_mut().cast::<(Errand, F)>()) }.1;
+        job();
+    }
+    let errand =
+        Errand { run: run::<F>, job: Cell::new(ptr::null()), link: Link::new(), state: AtomicU32::new(LEFT) };
+    let left: *mut (Errand, F) = Box::into_raw(Box::new((errand, job)));
+    // SAFETY: on the heap until the hub has run it.
+    unsafe {
+        (*left).0.job.set(left.cast_const().cast());
+        post(&(*left).0);
+    }
+}
+
+/// Hands an errand to the hub.
+///
+/// # Safety
+/// From here on it does not move, and stays until the hub has done it.
+unsafe fn post(errand: &Errand) {
+    // SAFETY: the caller's promise.
+    unsafe { ERRANDS.push(errand) };
+    inbox::kick();
+    preempt::look_again();
+}
+
 /// An errand and its job.
 struct Sent<F, R> {
     errand: Errand,
@@ -109,9 +145,7 @@ impl<R, F: FnOnce() -> R> Sent<F, R> {
     fn post(&self) {
         self.errand.job.set((&raw const self.job).cast());
         // SAFETY: it lies here until it is done.
-        unsafe { ERRANDS.push(&self.errand) };
-        inbox::kick();
-        preempt::look_again();
+        unsafe { post(&self.errand) };
     }
 
     fn answer(self) -> R {
@@ -158,6 +192,11 @@ pub(super) fn take() {
     for errand in ERRANDS.take() {
         // SAFETY: every errand stays where it is until it is done; after that only its address is used.
         unsafe {
+            if errand.state.load(Ordering::Relaxed) == LEFT {
+                // It takes itself away.
+                (errand.run)(errand.job.get());
+                continue;
+            }
             if !errand.moves(BEGUN) {
                 continue;
             }

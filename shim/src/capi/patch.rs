@@ -2,10 +2,12 @@
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
+use eventlet_core::blocking::face::here;
 use eventlet_core::kernel::{Errno, Result, log, options};
 use eventlet_core::runtime::hub::active;
 
 use super::{INVALID, exports, handle};
+use crate::table::Group;
 use crate::{deep, errno, got, preload, table};
 
 /// The groups that are in force from the start. A word that is none ends the program.
@@ -49,6 +51,10 @@ unsafe fn import(path: *const c_char, flags: c_int, groups: c_uint) -> Result<*c
             // Once more, for the program's own dlerror.
             errno::keeping(|| libc::dlopen(path, flags));
             return Err(Errno(if missing { libc::ENOENT } else { libc::ELIBBAD }));
+        }
+        if groups & Group::Thread as u32 != 0 {
+            // Its first call may be one that makes a thread, which is green only if the caller is. (On a foreign thread: not.)
+            let _ = here();
         }
         got::import(handle, groups & table::EVERY, groups & WITH_DEPENDENCIES != 0);
         Ok(handle.cast_const())

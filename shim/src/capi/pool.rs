@@ -10,7 +10,7 @@ use eventlet_core::blocking::face::pool::Pool;
 use eventlet_core::blocking::face::thread::Thread;
 use eventlet_core::kernel::Result;
 
-use super::{Function, INVALID, at, delete, during, exports, handle, next, on_hub, shared};
+use super::{Function, INVALID, at, delete, during, exports, handle, next, shared};
 use crate::errno;
 
 unsafe fn spawn(pool: *mut Pool, function: Function, arg: *mut c_void) -> Result<&'static Thread> {
@@ -24,9 +24,7 @@ exports! {
     }
 
     fn eventlet_pool_delete(pool: *mut Pool) {
-        if !pool.is_null() {
-            on_hub(|| (*pool).delete());
-        }
+        delete(pool, Pool::close)
     }
 
     fn eventlet_pool_spawn(pool: *mut Pool, function: Function, arg: *mut c_void) -> *mut Thread {
@@ -46,19 +44,19 @@ exports! {
     }
 
     fn eventlet_pool_free(pool: *mut Pool) -> c_long {
-        pool.as_ref().map_or(0, Pool::free)
+        at(pool).map_or(0, Pool::free)
     }
 
     fn eventlet_pool_size(pool: *mut Pool) -> usize {
-        pool.as_ref().map_or(0, Pool::size)
+        at(pool).map_or(0, Pool::size)
     }
 
     fn eventlet_pool_running(pool: *mut Pool) -> usize {
-        pool.as_ref().map_or(0, Pool::running)
+        at(pool).map_or(0, Pool::running)
     }
 
     fn eventlet_pool_waiting(pool: *mut Pool) -> usize {
-        pool.as_ref().map_or(0, Pool::waiting)
+        at(pool).map_or(0, Pool::waiting)
     }
 
     fn eventlet_pool_imap(
@@ -77,9 +75,7 @@ exports! {
     }
 
     fn eventlet_iter_delete(iter: *mut Iter) {
-        if !iter.is_null() {
-            on_hub(|| (*iter).delete());
-        }
+        delete(iter, Iter::close)
     }
 
     fn eventlet_pile_new(size: usize) -> *mut Pile {

@@ -33,23 +33,23 @@ exports! {
     }
 
     fn eventlet_queue_qsize(queue: *mut Queue) -> usize {
-        queue.as_ref().map_or(0, Queue::len)
+        at(queue).map_or(0, Queue::len)
     }
 
     fn eventlet_queue_empty(queue: *mut Queue) -> c_int {
-        queue.as_ref().is_some_and(Queue::is_empty).into()
+        at(queue).is_ok_and(Queue::is_empty).into()
     }
 
     fn eventlet_queue_full(queue: *mut Queue) -> c_int {
-        queue.as_ref().is_some_and(Queue::full).into()
+        at(queue).is_ok_and(Queue::full).into()
     }
 
     fn eventlet_queue_putting(queue: *mut Queue) -> usize {
-        queue.as_ref().map_or(0, Queue::putting)
+        at(queue).map_or(0, Queue::putting)
     }
 
     fn eventlet_queue_getting(queue: *mut Queue) -> usize {
-        queue.as_ref().map_or(0, Queue::getting)
+        at(queue).map_or(0, Queue::getting)
     }
 
     fn eventlet_queue_resize(queue: *mut Queue, maxsize: c_long) -> c_int {

@@ -35,7 +35,7 @@ exports! {
     }
 
     fn eventlet_event_ready(event: *mut Event) -> c_int {
-        event.as_ref().is_some_and(Event::ready).into()
+        at(event).is_ok_and(Event::ready).into()
     }
 
     fn eventlet_event_reset(event: *mut Event) -> c_int {
@@ -59,6 +59,6 @@ exports! {
     }
 
     fn eventlet_semaphore_value(semaphore: *mut Semaphore) -> c_long {
-        semaphore.as_ref().map_or(0, Semaphore::value)
+        at(semaphore).map_or(0, Semaphore::value)
     }
 }

@@ -86,7 +86,7 @@ exports! {
     }
 
     fn eventlet_dead(thread: *mut Thread) -> c_int {
-        thread.as_ref().is_some_and(Thread::dead).into()
+        at(thread).is_ok_and(Thread::dead).into()
     }
 
     fn eventlet_getcurrent() -> *mut Thread {
@@ -94,9 +94,13 @@ exports! {
     }
 
     fn eventlet_release(thread: *mut Thread) {
-        if let Some(thread) = thread.as_ref() {
-            let thread = ptr::from_ref(thread) as usize;
-            on_hub(|| (*(thread as *const Thread)).release());
+        if at(thread).is_ok() {
+            // Once more there: another thread may have been faster.
+            on_hub(move || {
+                if let Ok(thread) = at(thread) {
+                    thread.release();
+                }
+            });
         }
     }
 

@@ -1,10 +1,13 @@
 //! Timeouts.
 
 use core::ffi::{c_int, c_void};
+use core::ptr;
 
+use eventlet_core::blocking::face::counted::Counted;
+use eventlet_core::blocking::face::here;
 use eventlet_core::blocking::face::timeout::{self, Timeout};
 
-use super::{Function, INVALID, exports, handle, store};
+use super::{Function, INVALID, at, exports, handle, store};
 use crate::errno;
 
 exports! {
@@ -12,25 +15,26 @@ exports! {
         if code < 0 {
             return handle(Err(INVALID));
         }
-        let timeout = Box::into_raw(Box::new(Timeout::new(code)));
-        handle((*timeout).start(seconds).map(|()| timeout.cast_const()).inspect_err(|_| drop(Box::from_raw(timeout))))
+        let timeout = Timeout::new(code).share();
+        handle(timeout.start(seconds).map(|()| ptr::from_ref(timeout)).inspect_err(|_| timeout.release()))
     }
 
     fn eventlet_timeout_cancel(timeout: *mut Timeout) -> c_int {
-        if timeout.is_null() {
-            return 0;
+        let Ok(timeout) = at(timeout) else { return 0 };
+        // Its timer is the hub's.
+        let done = here().map(|_| timeout.cancel());
+        if done.is_ok() {
+            timeout.release();
         }
-        let disarmed = (*timeout).cancel();
-        drop(Box::from_raw(timeout));
-        disarmed.into()
+        errno::from(done.map(c_int::from))
     }
 
     fn eventlet_timeout_pending(timeout: *mut Timeout) -> c_int {
-        timeout.as_ref().is_some_and(Timeout::pending).into()
+        at(timeout).is_ok_and(|timeout| here().is_ok() && timeout.pending()).into()
     }
 
     fn eventlet_timeout_fired(timeout: *mut Timeout) -> c_int {
-        timeout.as_ref().is_some_and(Timeout::fired).into()
+        at(timeout).is_ok_and(Timeout::fired).into()
     }
 
     fn eventlet_with_timeout(seconds: f64, function: Function, arg: *mut c_void, result: *mut *mut c_void) -> c_int {

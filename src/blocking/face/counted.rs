@@ -1,18 +1,25 @@
 //! [`Counted`]: what the program holds by a handle. It is shared by reference and lives until its last reference is released;
 //! who waits in one has a reference too, so that it may be deleted meanwhile.
 //!
-//! Safety: made by [`Counted::share`] alone, and nobody uses it after the release of a reference of their own.
+//! A handle that is none any more is told by its mark, as long as the memory is not used for something else. That is a
+//! net for the program's mistakes; nothing here relies on it.
+//!
+//! Safety: made by [`Counted::share`] alone, and nobody uses it after the release of a reference of their own. Only the mark
+//! is read from memory that may be free: our allocator keeps that mapped, but for what is at the end of its heap.
 
 use core::cell::Cell;
 use core::ptr;
 
-/// How many hold it.
-pub struct References(Cell<usize>);
+/// How many hold it, and the mark of what the program may use.
+pub struct References {
+    count: Cell<usize>,
+    mark: Cell<usize>,
+}
 
 impl References {
     /// So many.
     pub const fn new(count: usize) -> References {
-        References(Cell::new(count))
+        References { count: Cell::new(count), mark: Cell::new(0) }
     }
 }
 
@@ -24,26 +31,68 @@ impl Default for References {
 }
 
 /// Something with references.
-pub trait Counted: Sized + 'static {
+///
+/// # Safety
+/// At REFERENCES lies a [`References`].
+pub unsafe trait Counted: Sized + 'static {
+    /// Where they are: `offset_of!`.
+    const REFERENCES: usize;
+
     /// Their count.
-    fn references(&self) -> &References;
+    #[inline(always)]
+    fn references(&self) -> &References {
+        // SAFETY: the implementation's promise.
+        unsafe { &*ptr::from_ref(self).byte_add(Self::REFERENCES).cast() }
+    }
+
+    /// Of this type alone.
+    #[inline(always)]
+    fn mark() -> usize {
+        core::any::type_name::<Self>().as_ptr().addr()
+    }
+
+    /// What `handle` leads to. None: nothing of this type, or what was deleted.
+    ///
+    /// # Safety
+    /// NULL, or it was a handle once, of any type.
+    #[inline(always)]
+    unsafe fn at<'a>(handle: *const Self) -> Option<&'a Self> {
+        if handle.is_null() || !handle.is_aligned() {
+            return None;
+        }
+        // SAFETY: file header.
+        unsafe {
+            let references = handle.byte_add(Self::REFERENCES).cast::<References>();
+            let mark = (&raw const (*references).mark).cast::<usize>().read_volatile();
+            (mark == Self::mark()).then(|| &*handle)
+        }
+    }
 
     /// From now on it is shared.
     fn share(self) -> &'static Self {
-        Box::leak(Box::new(self))
+        let shared = Box::leak(Box::new(self));
+        shared.references().mark.set(Self::mark());
+        shared
+    }
+
+    /// The handle is none any more, though others may hold it still.
+    fn withdraw(&self) {
+        // SAFETY: our own word; volatile, since it is looked at when the object is gone.
+        unsafe { self.references().mark.as_ptr().write_volatile(0) };
     }
 
     /// One reference more.
     fn hold(&self) {
-        let References(count) = self.references();
+        let count = &self.references().count;
         count.set(count.get() + 1);
     }
 
     /// One reference less; the last takes it away.
     fn release(&self) {
-        let References(count) = self.references();
+        let count = &self.references().count;
         count.set(count.get() - 1);
         if count.get() == 0 {
+            self.withdraw();
             // SAFETY: see the file's header.
             drop(unsafe { Box::from_raw(ptr::from_ref(self).cast_mut()) });
         }

@@ -5,6 +5,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::ffi::{c_int, c_void};
+use core::mem::offset_of;
 use core::ptr;
 use std::collections::VecDeque;
 
@@ -56,10 +57,9 @@ impl Pile {
     }
 }
 
-impl Counted for Pile {
-    fn references(&self) -> &References {
-        &self.references
-    }
+// SAFETY: it lies there.
+unsafe impl Counted for Pile {
+    const REFERENCES: usize = offset_of!(Pile, references);
 }
 
 impl Drop for Pile {
@@ -148,10 +148,9 @@ impl Iter {
     }
 
     /// The owner lets go: no more items are drawn; what runs goes on.
-    pub fn delete(&self) {
+    pub fn close(&self) {
         self.deleted.set(true);
         self.drawer.give_all(Err(Errno(libc::ECANCELED)));
-        self.release();
     }
 
     /// Draws items until there are no more; what `next` raised.
@@ -175,10 +174,9 @@ impl Iter {
     }
 }
 
-impl Counted for Iter {
-    fn references(&self) -> &References {
-        &self.references
-    }
+// SAFETY: it lies there.
+unsafe impl Counted for Iter {
+    const REFERENCES: usize = offset_of!(Iter, references);
 }
 
 struct Draw {

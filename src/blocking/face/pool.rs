@@ -4,6 +4,7 @@
 
 use core::cell::Cell;
 use core::ffi::c_void;
+use core::mem::offset_of;
 use core::ptr;
 
 use crate::data::Deadline;
@@ -40,10 +41,9 @@ impl Pool {
     }
 
     /// The owner lets go: members go on, who waits for a slot gets ECANCELED.
-    pub fn delete(&self) {
+    pub fn close(&self) {
         self.spawners.give_all(Err(Errno(libc::ECANCELED)));
         self.tell_if_idle();
-        self.release();
     }
 
     /// Starts a member, when a slot is free. A member of a full pool runs the function itself: see the handle's end.
@@ -136,10 +136,9 @@ impl Pool {
     }
 }
 
-impl Counted for Pool {
-    fn references(&self) -> &References {
-        &self.references
-    }
+// SAFETY: it lies there.
+unsafe impl Counted for Pool {
+    const REFERENCES: usize = offset_of!(Pool, references);
 }
 
 /// Runs a function in place; a handle that has ended.

@@ -9,6 +9,7 @@
 use core::cell::{Cell, RefCell};
 use core::cmp::Ordering;
 use core::ffi::{c_int, c_void};
+use core::mem::offset_of;
 use std::collections::VecDeque;
 
 use crate::kernel::{Errno, Result};
@@ -211,8 +212,7 @@ impl Queue {
     }
 }
 
-impl Counted for Queue {
-    fn references(&self) -> &References {
-        &self.references
-    }
+// SAFETY: it lies there.
+unsafe impl Counted for Queue {
+    const REFERENCES: usize = offset_of!(Queue, references);
 }

@@ -11,6 +11,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::ffi::c_void;
+use core::mem::offset_of;
 use core::ptr;
 use std::collections::VecDeque;
 
@@ -349,8 +350,7 @@ impl Thread {
     }
 }
 
-impl Counted for Thread {
-    fn references(&self) -> &References {
-        &self.references
-    }
+// SAFETY: it lies there.
+unsafe impl Counted for Thread {
+    const REFERENCES: usize = offset_of!(Thread, references);
 }

@@ -15,6 +15,7 @@ use crate::runtime::entry::Start;
 use crate::runtime::raise::{self, Outcome, Request};
 use crate::runtime::{Green, hub};
 
+use super::counted::{Counted, References};
 use super::thread::{self, Thread};
 use super::{deadline, here};
 
@@ -25,6 +26,12 @@ pub struct Timeout {
     /// Its place among those of its thread.
     node: Node<Timeout>,
     green: Cell<*const Green>,
+    references: References,
+}
+
+// SAFETY: it lies there.
+unsafe impl Counted for Timeout {
+    const REFERENCES: usize = offset_of!(Timeout, references);
 }
 
 impl Timeout {
@@ -35,6 +42,7 @@ impl Timeout {
             request: Request::new(if code == 0 { raise::TIMEOUT } else { code }),
             node: Node::new(),
             green: Cell::new(ptr::null()),
+            references: References::default(),
         }
     }
 

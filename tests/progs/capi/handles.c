@@ -12,6 +12,7 @@ static eventlet_pile *pile;
 static eventlet_queue *queue;
 static eventlet_event *event;
 static eventlet_semaphore *semaphore;
+static eventlet_timeout *bound;
 
 /* What can fail fails with that code, whatever the handles are. */
 static void all_fail(int code) {
@@ -64,6 +65,8 @@ static void *outside(void *arg) {
     null(eventlet_spawn_after(0, same, NULL), EPERM);
     null(eventlet_spawn_after_local(0, same, NULL), EPERM);
     null(eventlet_timeout_start(1, 0), EPERM);
+    fails(eventlet_timeout_cancel(bound), EPERM);
+    check(!eventlet_timeout_pending(bound));
     fails(eventlet_with_timeout(1, same, NULL, NULL), EPERM);
     null(eventlet_event_new(), EPERM);
     null(eventlet_semaphore_new(1, -1), EPERM);
@@ -82,18 +85,78 @@ static void *outside(void *arg) {
     return arg;
 }
 
-static void foreign(void) {
+static void make_all(void) {
     thread = eventlet_spawn(sleeps, NULL), pool = eventlet_pool_new(1), pile = eventlet_pile_on(pool);
     iter = eventlet_pool_imap(pool, same, no_more, NULL);
     queue = eventlet_queue_new(3), event = eventlet_event_new(), semaphore = eventlet_semaphore_new(1, 2);
+}
+
+static void foreign(void) {
+    make_all();
+    bound = eventlet_timeout_start(-1, 0);
     check(eventlet_tpool_execute(outside, NULL, NULL) == 0);
     /* None of it has left a trace. */
+    check(eventlet_timeout_pending(bound) && eventlet_timeout_cancel(bound) == 1);
     check(!eventlet_dead(thread) && eventlet_pool_size(pool) == 1 && eventlet_pool_running(pool) == 0);
     check(eventlet_queue_empty(queue) && !eventlet_event_ready(event) && eventlet_semaphore_value(semaphore) == 1);
     check(eventlet_kill(thread, 0) == 0 && ended(thread) == EVENTLET_EXIT);
 }
 
+static void *gets(void *arg) {
+    void *item;
+    return eventlet_queue_get(queue, &item, -1) == -1 ? N(errno) : arg;
+}
+
+/* Deleted ones, seen by what is left of them; and those of something else. */
+static void freed(void) {
+    make_all();
+    eventlet_timeout *timeout = eventlet_timeout_start(-1, 0);
+    check(eventlet_kill(thread, 0) == 0 && eventlet_wait(thread, NULL) == -1);
+    check(eventlet_timeout_cancel(timeout) == 1);
+    for (int round = 0; round < 2; round++) {
+        eventlet_release(thread), eventlet_iter_delete(iter), eventlet_pile_delete(pile), eventlet_pool_delete(pool);
+        eventlet_queue_delete(queue), eventlet_event_delete(event), eventlet_semaphore_delete(semaphore);
+        all_fail(EINVAL);
+        check(!eventlet_timeout_cancel(timeout) && !eventlet_timeout_pending(timeout) && !eventlet_timeout_fired(timeout));
+        check(!eventlet_pool_size(pool) && !eventlet_queue_putting(queue) && !eventlet_event_ready(event));
+        eventlet_sleep(0);
+    }
+    make_all();
+    fails(eventlet_queue_put((eventlet_queue *)pool, "x", 0), EINVAL);
+    fails(eventlet_pool_spawn_n((eventlet_pool *)queue, same, NULL), EINVAL);
+    fails(eventlet_wait((eventlet_thread *)event, NULL), EINVAL);
+    fails(eventlet_event_send((eventlet_event *)semaphore, NULL), EINVAL);
+    eventlet_queue_delete((eventlet_queue *)pile);
+    check(eventlet_pile_spawn(pile, same, "x") == 0);
+    /* Deleted, and alive while somebody is in it. */
+    eventlet_thread *waits = eventlet_spawn(gets, NULL);
+    eventlet_sleep(0);
+    eventlet_queue_delete(queue);
+    fails(eventlet_queue_put(queue, "x", 0), EINVAL);
+    eventlet_queue_delete(queue);
+    void *code;
+    check(eventlet_wait(waits, &code) == 0 && code == N(ECANCELED));
+}
+
+
+static void *lets_go(void *arg) {
+    eventlet_release(thread), eventlet_iter_delete(iter), eventlet_pile_delete(pile), eventlet_pool_delete(pool);
+    eventlet_queue_delete(queue), eventlet_event_delete(event), eventlet_semaphore_delete(semaphore);
+    return arg;
+}
+
+/* By another thread, for which the first one waits natively. */
+static void let_go(void) {
+    make_all();
+    eventlet_thread *waits = eventlet_spawn(gets, NULL);
+    eventlet_sleep(0);
+    join(spawn(lets_go, NULL));
+    void *code;
+    check(eventlet_wait(waits, &code) == 0 && code == N(ECANCELED));
+    eventlet_release(waits);
+}
+
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(none), CASE(foreign)};
+    struct test tests[] = {CASE(none), CASE(foreign), CASE(freed), CASE(let_go)};
     return RUN(argc, argv, tests);
 }

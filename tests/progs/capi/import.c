@@ -94,6 +94,15 @@ static void locks(void) {
     check(function("threads")(10) == 10);
 }
 
+/* A thread that it makes runs when the program enters the hub, and not before. */
+static void threads(void) {
+    imports(EVENTLET_ALL);
+    check(function("begins")(0) == 0 && usleep(20000) == 0);
+    check(!function("has_run")(0));
+    eventlet_sleep(0);
+    check(function("has_run")(0));
+}
+
 static void naps(void) {
     imports(EVENTLET_TIME);
     eventlet_thread *other = eventlet_spawn(noted, "other");
@@ -168,6 +177,6 @@ static void errors(void) {
 
 int main(int argc, char **argv) {
     path = getenv("LIBRARY");
-    struct test tests[] = {CASE(descriptors), CASE(connects), CASE(locks), CASE(naps), CASE(groups), CASE(dependencies), CASE(again), CASE(errors)};
+    struct test tests[] = {CASE(descriptors), CASE(connects), CASE(locks), CASE(threads), CASE(naps), CASE(groups), CASE(dependencies), CASE(again), CASE(errors)};
     return RUN(argc, argv, tests);
 }
