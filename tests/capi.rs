@@ -59,6 +59,7 @@ macro_rules! cases {
 
 cases!(raise, "raise.c": caught, in_threads, pthread_exits, not_now);
 cases!(handles, "handles.c": none, foreign, freed, let_go);
+cases!(numbers, "numbers.c": sizes, times);
 cases!(timeout, "timeout.c": raised, bound, cancelled, with, others, nested, due, taken_along, forked, many);
 cases!(sync, "sync.c": events, semaphores);
 cases!(queue, "queue.c": orders, bounded, fair, not_lost, late, channel, joined, resized, deleted);
@@ -70,6 +71,27 @@ cases!(net, "net.c": inet, local, reuse, defaults, errors, everywhere, numbers);
 cases!(tpool, "tpool.c": many, parked, raised, killed, forked);
 cases!(inspect, "inspect.c": dump, hogs);
 cases!(serve, "serve.c": many, thousand, limited, ends, timeouts, errors, full, anywhere);
+
+/// Before main, in handlers, after exit has begun.
+#[test]
+fn every_moment() {
+    const MOMENTS: &str =
+        "prepare 0\nparent 0\nchild 0\nmain of the child 0\nkey 0\natexit 0\ndestructor 0\n";
+    for form in FORMS {
+        for (case, end) in [("everywhere", "everywhere done\n"), ("thread_exits", ""), ("green_exits", "")] {
+            let outcome = run("moments.c", case, form);
+            let mut lines: Vec<&str> = outcome.text().lines().collect();
+            let mut expected: Vec<&str> = MOMENTS.lines().chain(end.lines()).collect();
+            // Two processes write, and stdio at its own time.
+            lines.sort_unstable();
+            expected.sort_unstable();
+            assert!(
+                outcome.status.success() && lines == expected && outcome.stderr.is_empty(),
+                "{form:?}\n{outcome}"
+            );
+        }
+    }
+}
 
 #[test]
 fn as_many_real_threads_as_are_allowed() {

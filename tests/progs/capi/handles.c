@@ -93,7 +93,7 @@ static void make_all(void) {
 
 static void foreign(void) {
     make_all();
-    bound = eventlet_timeout_start(-1, 0);
+    bound = eventlet_timeout_start(60, 0);
     check(eventlet_tpool_execute(outside, NULL, NULL) == 0);
     /* None of it has left a trace. */
     check(eventlet_timeout_pending(bound) && eventlet_timeout_cancel(bound) == 1);
