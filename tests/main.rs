@@ -39,6 +39,7 @@ mod pthread;
 mod python;
 mod rings;
 mod rust;
+mod sanitizers;
 mod signals;
 mod sleep;
 mod start;

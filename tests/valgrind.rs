@@ -11,13 +11,14 @@ const ERRORS: i32 = 99;
 
 /// Whether what is lost counts. It does not where the process forks: what others had is lost in the child.
 #[derive(Clone, Copy, PartialEq)]
-enum Lost {
+pub enum Lost {
     Counts,
     Is,
 }
 
-/// Left out: what makes thousands of threads, and what depends on how the kernel shares the time among real ones.
-const RUNS: [(&str, Lost, &str); 13] = [
+/// Programs and their cases. Left out: what makes thousands of threads, and what depends on how the kernel shares the time
+/// among real ones.
+pub const RUNS: [(&str, Lost, &str); 13] = [
     ("raise", Lost::Counts, "caught in_threads pthread_exits not_now"),
     ("handles", Lost::Counts, "none foreign let_go"),
     ("timeout", Lost::Counts, "raised bound cancelled with others taken_along many"),

@@ -58,12 +58,18 @@ pub fn variant(source: &str, name: &str, flags: &[&str]) -> PathBuf {
 
 /// The program made from SOURCE (a path in the project) and linked to the library under test, as `target/progs/NAME`.
 pub fn linked(source: &str, name: &str) -> PathBuf {
+    linked_with(source, name, &[])
+}
+
+/// The same with flags for the compiler.
+pub fn linked_with(source: &str, name: &str, flags: &[&str]) -> PathBuf {
     let (soname, progs) = (soname(), root().join("tests/progs"));
     let (source, include) = (root().join(source), root().join("shim/include"));
     let headers = [&progs.join("capi"), &include].map(|folder| newest(&source, folder));
     product(name, headers.into_iter().fold(newest(&source, &progs), Ord::max), |aside| {
         let rpath = format!("-Wl,-rpath,{}", target().join("progs").display());
         run(compiler(&source)
+            .args(flags)
             .arg("-I")
             .arg(include)
             .arg(&source)

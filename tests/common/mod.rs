@@ -22,7 +22,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use build::{eventlet, linked, program, shared, target as eventlet_target, variant};
+pub use build::{eventlet, linked, linked_with, program, shared, target as eventlet_target, variant};
 pub use mutant::without;
 pub use run::{Outcome, Running, Stats, connect, many_files};
 

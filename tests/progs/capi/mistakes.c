@@ -1,4 +1,4 @@
-/* Mistakes of a program's own, for memcheck to find. */
+/* Mistakes of a program's own, for memcheck and the sanitizers to find. */
 #include "capi.h"
 
 static void *volatile sink;
@@ -18,8 +18,23 @@ static void *undefined(void *arg) {
     return arg;
 }
 
+static void *beside(void *arg) {
+    char local[10] = {0};
+    char *volatile end = local + sizeof local;
+    *end = 1;
+    return arg;
+}
+
+static void *too_large(void *arg) {
+    volatile int most = 0x7fffffff;
+    most++;
+    return arg;
+}
+
 static void in_thread(void *(*fn)(void *)) { check(ended(eventlet_spawn(fn, NULL)) == 0); }
 static void heap(void) { in_thread(outside); }
+static void stack(void) { in_thread(beside); }
+static void number(void) { in_thread(too_large); }
 static void value(void) { in_thread(undefined); }
 
 /* A handle after its end, and one that nobody ends. */
@@ -36,6 +51,6 @@ static void forgotten(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(heap), CASE(value), CASE(released), CASE(forgotten)};
+    struct test tests[] = {CASE(heap), CASE(stack), CASE(number), CASE(value), CASE(released), CASE(forgotten)};
     return RUN(argc, argv, tests);
 }
