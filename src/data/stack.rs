@@ -22,7 +22,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use corosensei::stack::{STACK_ALIGNMENT, Stack, StackPointer};
 
-use crate::kernel::{Errno, Result, options, valgrind};
+use crate::kernel::{Errno, Result, asan, options, valgrind};
 
 const PAGE: usize = 4096;
 /// log2 of the smallest and of the largest class.
@@ -209,6 +209,7 @@ pub fn take(size: usize) -> Result<StackSlot> {
 
 /// Takes the slot of an ended thread back. Nobody stands on it any more.
 pub fn put(slot: StackSlot) {
+    asan::no_frames(slot.bottom(), slot.end());
     if slot.is_outside() {
         return valgrind::no_stack(slot.number);
     }

@@ -1,5 +1,6 @@
 //! Floor 0: the kernel without libc symbols.
 
+pub mod asan;
 pub mod cache;
 pub mod clock;
 pub mod clone;

@@ -21,7 +21,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::data::list::{List, Node};
-use crate::kernel::log;
+use crate::kernel::{asan, log};
 
 use super::entry::{self, Start};
 use super::green::{Green, State, Wake, this};
@@ -164,12 +164,25 @@ unsafe extern "C" {
 /// Unwinds the calling thread, foreign or not, to the nearest frame that catches. The thread has one.
 pub fn unwind() -> ! {
     fork::unwinds();
+    frames_go();
     // `__pthread_unwind_buf_t`; what is registered here is left by the unwinding at once.
     let mut buffer = MaybeUninit::<[usize; 13]>::zeroed();
     // SAFETY: libc writes the buffer and unwinds to the one that was registered before.
     unsafe {
         __pthread_register_cancel(buffer.as_mut_ptr());
         __pthread_unwind_next(buffer.as_mut_ptr())
+    }
+}
+
+/// Frames of the calling thread are about to go. How many is not known, so AddressSanitizer forgets all.
+fn frames_go() {
+    let here = 0u8;
+    match this() {
+        // It lies at the top of its stack.
+        Some(green) if !green.is_first() => {
+            asan::no_frames(ptr::from_ref(&here).addr(), ptr::from_ref(green).addr());
+        }
+        _ => asan::frames_go(),
     }
 }
 

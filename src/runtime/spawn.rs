@@ -15,7 +15,7 @@ use corosensei::stack::Stack as _;
 
 use crate::data::Deadline;
 use crate::data::stack::{self, StackSlot};
-use crate::kernel::{Result, fs, log, stats};
+use crate::kernel::{Result, asan, fs, log, stats};
 use crate::syscall;
 
 use super::credentials::Credentials;
@@ -115,6 +115,7 @@ fn activate() -> bool {
         hub().activate(tid.unwrap_or(0) as i32).map_err(|_| "the poller could not be made")?;
         signals::activate().map_err(|_| "no alternate stack for overflow reports")?;
         deepen();
+        asan::find();
         preempt::start().map_err(|_| "the preemption helper could not be started")
     });
     match answer {

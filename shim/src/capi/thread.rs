@@ -98,7 +98,7 @@ exports! {
             // Once more there: another thread may have been faster.
             on_hub(move || {
                 if let Ok(thread) = at(thread) {
-                    thread.release();
+                    thread.let_go();
                 }
             });
         }

@@ -13,13 +13,13 @@ use core::ptr;
 /// How many hold it, and the mark of what the program may use.
 pub struct References {
     count: Cell<usize>,
-    mark: Cell<usize>,
+    mark: Cell<[u8; 8]>,
 }
 
 impl References {
     /// So many.
     pub const fn new(count: usize) -> References {
-        References { count: Cell::new(count), mark: Cell::new(0) }
+        References { count: Cell::new(count), mark: Cell::new([0; 8]) }
     }
 }
 
@@ -37,18 +37,14 @@ impl Default for References {
 pub unsafe trait Counted: Sized + 'static {
     /// Where they are: `offset_of!`.
     const REFERENCES: usize;
+    /// What marks it; of this type alone.
+    const MARK: [u8; 8];
 
     /// Their count.
     #[inline(always)]
     fn references(&self) -> &References {
         // SAFETY: the implementation's promise.
         unsafe { &*ptr::from_ref(self).byte_add(Self::REFERENCES).cast() }
-    }
-
-    /// Of this type alone.
-    #[inline(always)]
-    fn mark() -> usize {
-        core::any::type_name::<Self>().as_ptr().addr()
     }
 
     /// What `handle` leads to. None: nothing of this type, or what was deleted.
@@ -63,22 +59,22 @@ pub unsafe trait Counted: Sized + 'static {
         // SAFETY: file header.
         unsafe {
             let references = handle.byte_add(Self::REFERENCES).cast::<References>();
-            let mark = (&raw const (*references).mark).cast::<usize>().read_volatile();
-            (mark == Self::mark()).then(|| &*handle)
+            let mark = (&raw const (*references).mark).cast::<[u8; 8]>().read_volatile();
+            (mark == Self::MARK).then(|| &*handle)
         }
     }
 
     /// From now on it is shared.
     fn share(self) -> &'static Self {
         let shared = Box::leak(Box::new(self));
-        shared.references().mark.set(Self::mark());
+        shared.references().mark.set(Self::MARK);
         shared
     }
 
     /// The handle is none any more, though others may hold it still.
     fn withdraw(&self) {
         // SAFETY: our own word; volatile, since it is looked at when the object is gone.
-        unsafe { self.references().mark.as_ptr().write_volatile(0) };
+        unsafe { self.references().mark.as_ptr().write_volatile([0; 8]) };
     }
 
     /// One reference more.

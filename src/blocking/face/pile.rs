@@ -60,6 +60,7 @@ impl Pile {
 // SAFETY: it lies there.
 unsafe impl Counted for Pile {
     const REFERENCES: usize = offset_of!(Pile, references);
+    const MARK: [u8; 8] = *b"pile    ";
 }
 
 impl Drop for Pile {
@@ -177,6 +178,7 @@ impl Iter {
 // SAFETY: it lies there.
 unsafe impl Counted for Iter {
     const REFERENCES: usize = offset_of!(Iter, references);
+    const MARK: [u8; 8] = *b"iter    ";
 }
 
 struct Draw {

@@ -215,4 +215,5 @@ impl Queue {
 // SAFETY: it lies there.
 unsafe impl Counted for Queue {
     const REFERENCES: usize = offset_of!(Queue, references);
+    const MARK: [u8; 8] = *b"queue   ";
 }

@@ -76,4 +76,5 @@ impl Semaphore {
 // SAFETY: it lies there.
 unsafe impl Counted for Semaphore {
     const REFERENCES: usize = offset_of!(Semaphore, references);
+    const MARK: [u8; 8] = *b"semaphor";
 }

@@ -57,6 +57,8 @@ pub struct Thread {
     locals: List<Thread>,
     local: Node<Thread>,
     waiters: Line<()>,
+    /// The program has a reference of its own. (Else it borrows the thread's.)
+    handed_out: Cell<bool>,
     links: RefCell<VecDeque<(Linked, *mut c_void)>>,
     /// Whether they are being called: one that is added waits its turn.
     linking: Cell<bool>,
@@ -121,6 +123,7 @@ pub fn of(green: &Green) -> &'static Thread {
         return unsafe { &*record.cast() };
     }
     let thread = Thread::make(&Plan::new(no_start, ptr::null_mut()), Stage::Begun, 1);
+    thread.handed_out.set(false);
     thread.green.set(green);
     green.raise.record.set(ptr::from_ref(thread).cast());
     green.raise.at_end.set(Some(|green, code| {
@@ -154,6 +157,7 @@ impl Thread {
     fn make(plan: &Plan, stage: Stage, references: usize) -> &'static Thread {
         Thread {
             references: References::new(references),
+            handed_out: Cell::new(true),
             stage: Cell::new(stage),
             ending: Cell::new((0, ptr::null_mut())),
             green: Cell::new(ptr::null()),
@@ -337,6 +341,18 @@ impl Thread {
         self.stage.get() == Stage::Ended
     }
 
+    /// The program releases its reference, if it has one.
+    pub fn let_go(&self) {
+        if !self.handed_out.replace(false) {
+            return;
+        }
+        // Killed before it began, it has still to go. Its links get the handle.
+        if self.dead() && !self.linking.get() {
+            self.withdraw();
+        }
+        self.release();
+    }
+
     /// Whether it has a slot of `pool`.
     pub(super) fn is_member(&self, pool: &Pool) -> bool {
         ptr::eq(self.member.get(), pool)
@@ -353,4 +369,5 @@ impl Thread {
 // SAFETY: it lies there.
 unsafe impl Counted for Thread {
     const REFERENCES: usize = offset_of!(Thread, references);
+    const MARK: [u8; 8] = *b"thread  ";
 }

@@ -57,9 +57,18 @@ pub(super) use wait::{TOKEN, arrived};
 
 /// Something was queued or unblocked since the hub last looked.
 static ROUTE: Mark = Mark::new();
+/// It was something new: who looks at descriptors looks again, once.
+static NEWS: Mark = Mark::new();
 
 fn reroute() {
     ROUTE.set();
+}
+
+/// Lets `sig`, which has just come, wait for `target` (NULL: for whoever does not block it).
+fn enqueue(sig: c_int, info: &libc::siginfo_t, target: *const Green) {
+    queue::put(sig, info, target);
+    NEWS.set();
+    reroute();
 }
 
 /// Takes over the handlers that were installed while dormant, and the first thread's mask and alternate stack.
@@ -113,12 +122,12 @@ fn is_for(green: &Green, sig: c_int, target: *const Green) -> bool {
 #[inline(always)]
 pub(super) fn route() {
     if ROUTE.take() {
-        route_queued();
+        route_queued(NEWS.take());
     }
 }
 
 #[cold]
-fn route_queued() {
+fn route_queued(news: bool) {
     queue::each(|sig, target| {
         // SAFETY: a target is alive as long as it has signals waiting: they are dropped at its end.
         let Some(green) = unsafe { target.as_ref() }.or_else(|| eligible(sig)) else { return };
@@ -126,7 +135,7 @@ fn route_queued() {
             hand(green, Wake::Ready);
         } else if !mask::blocks(green, sig) {
             unpark(green, Wake::Interrupted);
-        } else if green.wait.get().looks {
+        } else if news && green.wait.get().looks {
             // It may look at a signalfd: see [`shown`].
             unpark(green, Wake::Ready);
         }
@@ -178,8 +187,7 @@ pub fn send(target: &Green, sig: c_int, info: &libc::siginfo_t) -> Result<()> {
     if here && !mask::blocks(target, sig) {
         wrapper::resend(sig, info);
     } else {
-        queue::put(sig, info, target);
-        reroute();
+        enqueue(sig, info, target);
         inbox::kick();
     }
     Ok(())
@@ -223,10 +231,13 @@ pub unsafe fn shown<T>(green: &Green, mask: *const libc::sigset_t, call: impl Fn
     }
     // SAFETY: the caller's promise; the kernel's signal set is the first eight bytes of libc's.
     let set = if mask.is_null() { !0 } else { unsafe { memory::read(mask.cast::<u64>()) }.unwrap_or(0) };
-    lend(green, set, call)
+    // After a wait with another mask the kernel may not have the thread's own yet.
+    mask::load(green);
+    lend(green, set & !bit(preempt::SIGNAL), call)
 }
 
-/// Makes `call` while the kernel has what waits for `green`, which is on the processor, and is blocked by it and in `set`.
+/// Makes `call` while the kernel has what waits for `green`, which is on the processor, and is blocked by it and in `set`. The
+/// kernel blocks it too.
 #[cold]
 fn lend<T>(green: &Green, set: u64, call: impl FnOnce() -> T) -> T {
     let blocked = |sig: c_int, target: *const Green| {

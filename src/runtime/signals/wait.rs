@@ -63,8 +63,7 @@ fn take(green: &Green, set: u64) -> Option<(c_int, libc::siginfo_t)> {
             let (sig, mut info) = signal::take(set)?;
             match owner(sig, &mut info) {
                 Owner::Thread(other) if !ptr::eq(other, green) => {
-                    queue::put(sig, &info, other);
-                    super::reroute();
+                    super::enqueue(sig, &info, other);
                 }
                 Owner::Gone => {}
                 Owner::Thread(_) | Owner::Nobody => return Some((sig, info)),

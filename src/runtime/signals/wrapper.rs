@@ -63,8 +63,7 @@ pub(super) extern "C" fn wrapper(sig: c_int, info: *mut siginfo_t, context: *mut
 
 /// Lets the signal wait; whoever is on the processor makes way at its next call.
 fn wait(sig: c_int, info: &siginfo_t, target: *const Green) {
-    queue::put(sig, info, target);
-    super::reroute();
+    super::enqueue(sig, info, target);
     hub().spend();
     inbox::kick();
 }

@@ -91,6 +91,11 @@ static void make_all(void) {
     queue = eventlet_queue_new(3), event = eventlet_event_new(), semaphore = eventlet_semaphore_new(1, 2);
 }
 
+static void delete_all(void) {
+    eventlet_release(thread), eventlet_iter_delete(iter), eventlet_pile_delete(pile), eventlet_pool_delete(pool);
+    eventlet_queue_delete(queue), eventlet_event_delete(event), eventlet_semaphore_delete(semaphore);
+}
+
 static void foreign(void) {
     make_all();
     bound = eventlet_timeout_start(60, 0);
@@ -99,7 +104,8 @@ static void foreign(void) {
     check(eventlet_timeout_pending(bound) && eventlet_timeout_cancel(bound) == 1);
     check(!eventlet_dead(thread) && eventlet_pool_size(pool) == 1 && eventlet_pool_running(pool) == 0);
     check(eventlet_queue_empty(queue) && !eventlet_event_ready(event) && eventlet_semaphore_value(semaphore) == 1);
-    check(eventlet_kill(thread, 0) == 0 && ended(thread) == EVENTLET_EXIT);
+    check(eventlet_kill(thread, 0) == 0 && eventlet_wait(thread, NULL) == -1 && errno == EVENTLET_EXIT);
+    delete_all();
 }
 
 static void *gets(void *arg) {
@@ -107,15 +113,23 @@ static void *gets(void *arg) {
     return eventlet_queue_get(queue, &item, -1) == -1 ? N(errno) : arg;
 }
 
+static eventlet_thread *told;
+static void *tells(void *arg) {
+    told = eventlet_getcurrent();
+    for (int round = 0; round < 3; round++) eventlet_release(told);
+    check(!eventlet_dead(eventlet_getcurrent()) && eventlet_getcurrent() == told);
+    return arg;
+}
+
 /* Deleted ones, seen by what is left of them; and those of something else. */
 static void freed(void) {
+    eventlet_release(eventlet_getcurrent());
     make_all();
     eventlet_timeout *timeout = eventlet_timeout_start(-1, 0);
     check(eventlet_kill(thread, 0) == 0 && eventlet_wait(thread, NULL) == -1);
     check(eventlet_timeout_cancel(timeout) == 1);
     for (int round = 0; round < 2; round++) {
-        eventlet_release(thread), eventlet_iter_delete(iter), eventlet_pile_delete(pile), eventlet_pool_delete(pool);
-        eventlet_queue_delete(queue), eventlet_event_delete(event), eventlet_semaphore_delete(semaphore);
+        delete_all();
         all_fail(EINVAL);
         check(!eventlet_timeout_cancel(timeout) && !eventlet_timeout_pending(timeout) && !eventlet_timeout_fired(timeout));
         check(!eventlet_pool_size(pool) && !eventlet_queue_putting(queue) && !eventlet_event_ready(event));
@@ -128,6 +142,11 @@ static void freed(void) {
     fails(eventlet_event_send((eventlet_event *)semaphore, NULL), EINVAL);
     eventlet_queue_delete((eventlet_queue *)pile);
     check(eventlet_pile_spawn(pile, same, "x") == 0);
+    /* One that runs has itself still, however often it is released. */
+    eventlet_thread *itself = eventlet_spawn(tells, NULL);
+    for (int round = 0; round < 3; round++) eventlet_release(itself);
+    eventlet_sleep(0);
+    check(told == itself);
     /* Deleted, and alive while somebody is in it. */
     eventlet_thread *waits = eventlet_spawn(gets, NULL);
     eventlet_sleep(0);
@@ -138,10 +157,8 @@ static void freed(void) {
     check(eventlet_wait(waits, &code) == 0 && code == N(ECANCELED));
 }
 
-
 static void *lets_go(void *arg) {
-    eventlet_release(thread), eventlet_iter_delete(iter), eventlet_pile_delete(pile), eventlet_pool_delete(pool);
-    eventlet_queue_delete(queue), eventlet_event_delete(event), eventlet_semaphore_delete(semaphore);
+    delete_all();
     return arg;
 }
 

@@ -272,6 +272,8 @@ impl Connection {
                 _ => moved = true,
             }
         }
+        // Before the peer is heard: what it answers to our last part of a handshake comes after the handshake.
+        moved |= self.opens_now();
         if self.status() & status::TO_DELIVER == 0 && !way.ended {
             let mut failure = Failure::NONE;
             match self.receive(&mut failure) {
@@ -290,11 +292,8 @@ impl Connection {
                 _ => moved = true,
             }
         }
+        moved |= self.opens_now();
         let now = self.status();
-        if now & (status::HANDSHAKE | status::TO_SEND) == 0 && !self.opened.get() {
-            self.open();
-            moved = true;
-        }
         let delivered = now & status::TO_DELIVER == 0;
         if now & status::PEER_DONE != 0 && delivered && !way.told {
             (way.ended, way.told, moved) = (true, true, true);
@@ -347,12 +346,16 @@ impl Connection {
         true
     }
 
-    /// The handshake is done.
-    fn open(&self) {
-        self.opened.set(true);
-        self.asked.set(false);
-        self.deadline.set(Deadline::NEVER);
-        self.opens.give_all(Ok(()));
+    /// Whether the handshake is done, since just now.
+    fn opens_now(&self) -> bool {
+        let opens = !self.opened.get() && self.status() & (status::HANDSHAKE | status::TO_SEND) == 0;
+        if opens {
+            self.opened.set(true);
+            self.asked.set(false);
+            self.deadline.set(Deadline::NEVER);
+            self.opens.give_all(Ok(()));
+        }
+        opens
     }
 
     /// Whether the program has closed its end.
