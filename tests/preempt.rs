@@ -54,6 +54,12 @@ fn workers_spin_for_main_and_main_for_them() {
 }
 
 #[test]
+fn native_waits_are_left_alone() {
+    let outcome = Program::of("left_out.c").env("EVENTLET_PATCH", "all,-select,-time").same();
+    assert!(outcome.status.success() && outcome.stats().preemptions > 0, "{outcome}");
+}
+
+#[test]
 fn registers_survive() {
     preempted("registers");
 }

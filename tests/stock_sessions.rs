@@ -43,10 +43,11 @@ impl Ssh {
 
     fn server(&self, port: u16) -> Program {
         let root = self.folder.path().display();
+        // SHLVL: bash does not run what the user has it run for sessions (.bashrc), which would be tested too.
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {root}/host\nPidFile {root}/pid\nAuthorizedKeysFile {root}/authorized
             StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes
-            MaxStartups 100\nPrintMotd no\nPrintLastLog no\nSubsystem sftp internal-sftp\nAcceptEnv WORD\n"
+            MaxStartups 100\nPrintMotd no\nPrintLastLog no\nSubsystem sftp internal-sftp\nAcceptEnv WORD\nSetEnv SHLVL=1\n"
         );
         let file = self.folder.file("config", config);
         Program::new("/usr/sbin/sshd").arg("-D").arg("-e").arg("-f").arg(file).arg("-o").arg("LogLevel=ERROR")

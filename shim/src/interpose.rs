@@ -48,7 +48,7 @@ use core::ffi::{CStr, c_int, c_void};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use eventlet_core::blocking::kind;
-use eventlet_core::runtime::{self, Green, descriptors, signals};
+use eventlet_core::runtime::{self, Green, descriptors, preempt, signals};
 
 use crate::table::{self, Group};
 
@@ -75,6 +75,15 @@ fn by_descriptor(group: Group, fd: c_int) -> bool {
         || matches!(group, Group::Os)
             && (forced | table::groups()) & Group::Socket as u32 != 0
             && kind::of(fd, descriptors::entry(fd)).is_socket()
+}
+
+/// Makes a row's call natively, and whole if a green thread makes it.
+#[inline(always)]
+pub fn natively<T>(call: impl FnOnce() -> T) -> T {
+    match runtime::current() {
+        Some(green) => preempt::uncut(green, call),
+        None => call(),
+    }
 }
 
 /// The end of a green thread's row: signal handlers that wait for the thread run now, as the kernel runs them at the
@@ -270,7 +279,7 @@ macro_rules! body {
                 $crate::interpose::end($g);
                 answer
             }
-            None => real() $arguments,
+            None => $crate::interpose::natively(|| real() $arguments),
         }
     };
     ($arguments:tt { |$g:ident| $($body:tt)* }) => {
@@ -280,7 +289,7 @@ macro_rules! body {
                 $crate::interpose::end($g);
                 answer
             }
-            None => real() $arguments,
+            None => $crate::interpose::natively(|| real() $arguments),
         }
     };
     ($arguments:tt { $($body:tt)* }) => { $($body)* };

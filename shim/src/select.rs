@@ -10,7 +10,7 @@ use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec};
 
 use crate::deep::bare::{self, cancellable};
 use crate::errno;
-use crate::interpose::{fortify, rows};
+use crate::interpose::{fortify, natively, rows};
 
 /// Who calls `select`: Eventlet's own descriptors are green there too.
 unsafe fn green_in(g: Option<&'static Green>, n: c_int, sets: [*mut fd_set; 3]) -> Option<&'static Green> {
@@ -49,7 +49,7 @@ rows! { Select;
     ) -> c_int {
         match green_in(green(), n, [read, write, except]) {
             Some(g) => errno::from(selecting::select(g, n, [read, write, except], timeout)),
-            None => real()(selecting::in_use(n), read, write, except, timeout),
+            None => natively(|| real()(selecting::in_use(n), read, write, except, timeout)),
         }
     } else SYS_select
 
@@ -60,7 +60,7 @@ rows! { Select;
     ) -> c_int {
         match green_in(green(), n, [read, write, except]) {
             Some(g) => errno::from(selecting::pselect(g, n, [read, write, except], timeout, mask)),
-            None => real()(selecting::in_use(n), read, write, except, timeout, mask),
+            None => natively(|| real()(selecting::in_use(n), read, write, except, timeout, mask)),
         }
     } else {
         cancellable(|| errno::from(bare::pselect(n, [read, write, except], timeout, mask)))

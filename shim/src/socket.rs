@@ -8,7 +8,7 @@ use eventlet_core::runtime::{Green, current};
 use libc::{mmsghdr, msghdr, sockaddr, socklen_t, timespec};
 
 use crate::errno;
-use crate::interpose::{end, fortify, rows};
+use crate::interpose::{end, fortify, natively, rows};
 
 /// A green thread's accept, which also a thread makes that has only a wrapped listener to make it green: in a fork child.
 unsafe fn accept_at(
@@ -37,12 +37,14 @@ rows! { Socket;
 
     #[deep]
     fn accept(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int {
-        accept_at(green_at(fd), fd, address, length, 0).unwrap_or_else(|| real()(fd, address, length))
+        accept_at(green_at(fd), fd, address, length, 0)
+            .unwrap_or_else(|| natively(|| real()(fd, address, length)))
     } else SYS_accept
 
     #[deep]
     fn accept4(fd: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int {
-        accept_at(green_at(fd), fd, address, length, flags).unwrap_or_else(|| real()(fd, address, length, flags))
+        accept_at(green_at(fd), fd, address, length, flags)
+            .unwrap_or_else(|| natively(|| real()(fd, address, length, flags)))
     } else SYS_accept4
 
     #[deep] #[also(__connect)]

@@ -12,7 +12,8 @@
 //! Safety: the handler runs on the hub's kernel thread, on the running green thread's own stack; the signal frame,
 //! with all registers, stays there until the thread's next turn returns through it. It makes no libc call and leaves
 //! errno alone. SA_NODEFER: the signal stays open while we are away. The helper is sent off only to a hub thread that
-//! computes (state R): a signal would end a sleep inside libc with EINTR. Or to one that [`rescue`] takes out of that sleep.
+//! computes (state R), or to one that [`rescue`] takes out of its sleep: a signal would end other sleeps with EINTR. It may
+//! begin one in that very moment; so before a call that waits natively, [`uncut`] makes sure that no signal is on its way.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -44,6 +45,8 @@ static HUB_TID: AtomicI32 = AtomicI32::new(0);
 static CONTENDED: AtomicBool = AtomicBool::new(false);
 /// Whether the thread that has its turn may be cut. One that may not is left alone: a signal would end its native waits.
 static MAY_CUT: AtomicBool = AtomicBool::new(true);
+/// The helper is about to send a signal, or has sent one that has not come.
+static SENT: AtomicBool = AtomicBool::new(false);
 /// Its tid.
 static TID: AtomicI32 = AtomicI32::new(0);
 /// What speaks for it that the program's stacks are not for signals: both of [`Sign`].
@@ -78,6 +81,43 @@ pub fn turn() -> Option<(u64, i32)> {
     (!idle).then(|| (SLICE.load(Ordering::Relaxed), TID.load(Ordering::Relaxed)))
 }
 
+/// Makes a call natively, that may wait, for `green` on the processor: no signal of preemption ends it.
+#[inline(always)]
+pub fn uncut<T>(green: &Green, call: impl FnOnce() -> T) -> T {
+    keep_off(green);
+    let answer = call();
+    MAY_CUT.store(green.preemptible.get(), Ordering::Relaxed);
+    look_again();
+    answer
+}
+
+/// Either the helper sees the first store, or this sees that it sends.
+#[cold]
+fn keep_off(green: &Green) {
+    /// System calls that a signal has to come by. More: it is blocked, and ends nothing.
+    const LOOKS: usize = 10_000;
+    if !green.preemptible.get() {
+        return;
+    }
+    MAY_CUT.store(false, Ordering::SeqCst);
+    for _ in 0..LOOKS {
+        if !SENT.load(Ordering::SeqCst) {
+            return;
+        }
+        // SAFETY: takes nothing; a signal comes at the return of a system call at the latest.
+        let _ = unsafe { syscall!(libc::SYS_sched_yield) };
+    }
+}
+
+/// Sends the signal to a thread that computes, unless it is about to wait. By the helper.
+fn cut(pid: usize, hub: c_int) {
+    SENT.store(true, Ordering::SeqCst);
+    // SAFETY: a signal to our own thread.
+    if !MAY_CUT.load(Ordering::SeqCst) || unsafe { syscall!(libc::SYS_tgkill, pid, hub, SIGNAL) }.is_err() {
+        SENT.store(false, Ordering::Relaxed);
+    }
+}
+
 #[cold]
 fn wake_helper() {
     if ASLEEP.swap(0, Ordering::SeqCst) != 0 {
@@ -109,6 +149,7 @@ fn start_looking() -> Result<()> {
 /// In a fork child: the helper is not there.
 pub(super) fn forked() {
     ASLEEP.store(0, Ordering::Relaxed);
+    SENT.store(false, Ordering::Relaxed);
     IDLE.store(true, Ordering::Relaxed);
     contended(false);
 }
@@ -126,6 +167,7 @@ pub(super) fn switchable(pc: usize) -> bool {
 }
 
 extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+    SENT.store(false, Ordering::Relaxed);
     let Some(green) = this() else { return offload::on_signal(context) };
     let hub = hub();
     // While the loop itself runs on some thread's %fs: nothing to do.
@@ -280,8 +322,10 @@ extern "C" fn helper(_: usize) -> ! {
             let calls_then = core::mem::replace(&mut calls, self::hub().budget.left());
             let stuck = stays && calls == calls_then;
             let asleep = stuck && (may_cut || rescue::blind()) && rescue::look(hub);
-            if asleep || hogged && tasks::computes(hub) {
+            if asleep {
                 let _ = syscall!(libc::SYS_tgkill, pid, hub, SIGNAL);
+            } else if hogged && tasks::computes(hub) {
+                cut(pid, hub);
             }
             quiet = if slice == seen && !watched() && !asleep { quiet + 1 } else { 0 };
             seen = slice;

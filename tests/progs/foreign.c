@@ -313,6 +313,8 @@ static void *make_and_fork(void *arg) {
         for (int i = 0; i < THREADS; i++) join(threads[i]);
         pid_t child = must(fork());
         if (child == 0) {
+            /* Somebody else may have had it. */
+            zero(pthread_mutex_init(&mutex, NULL));
             join(spawn(add_some, NULL));
             _exit(7);
         }
