@@ -11,3 +11,19 @@ mod offspring {
 mod forking {
     cases!("forking.c": locks, refused, shared_errno, attributes, unchanged);
 }
+
+/// Whose the SIGCHLD is.
+mod forkers {
+    cases!("forkers.c": forked, numbered, spawned, vforked);
+}
+
+/// By libc's `clone()`.
+mod clones {
+    cases!("clones.c": own_memory, our_memory);
+
+    #[test]
+    fn wrong() {
+        let outcome = crate::common::Program::of("clones.c").arg("wrong").same();
+        assert!(outcome.status.success(), "{outcome}");
+    }
+}

@@ -1,5 +1,5 @@
-//! Group os: processes. `fork` itself needs no row: libc calls what we registered, and calls it first in the child. Else
-//! what another library unlocks there (jemalloc, whose handlers are older than our constructor) would find the parent's
+//! Group os: processes. What a fork changes is not the row's: libc calls what we registered, whoever forks, and first in the
+//! child. Else what another library unlocks there (jemalloc, whose handlers are older than our constructor) would find the parent's
 //! waiters and make way for them.
 
 use core::ffi::{c_char, c_int, c_void};
@@ -7,7 +7,8 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use eventlet_core::blocking::process;
-use eventlet_core::runtime::fork;
+use eventlet_core::runtime::signals::children;
+use eventlet_core::runtime::{Green, current, fork};
 use eventlet_core::syscall;
 use libc::{id_t, idtype_t, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t, rusage, siginfo_t};
 
@@ -43,6 +44,64 @@ pub fn watch_forks() {
     }
 }
 
+/// Makes `call`, a fork by `g`.
+fn made(g: &Green, call: impl FnOnce() -> pid_t) -> pid_t {
+    children::makes(g);
+    let it = call();
+    children::made(g, it);
+    it
+}
+
+/// Makes `call`, a posix_spawn by `g` that stores the child's pid where it is told.
+unsafe fn spawned(g: &Green, child: *mut pid_t, call: impl FnOnce(*mut pid_t) -> c_int) -> c_int {
+    let mut own = 0;
+    let place = if child.is_null() { &raw mut own } else { child };
+    children::makes(g);
+    let answer = fork::sharing(g, || call(place));
+    // SAFETY: the C function has stored it, if it succeeded.
+    children::made(g, if answer == 0 { unsafe { *place } } else { 0 });
+    answer
+}
+
+/// The function of a `clone()`, and what it is called with.
+type Start = Option<unsafe extern "C" fn(*mut c_void) -> c_int>;
+
+/// Makes `call`, a clone() with these flags, whose child begins with the function and argument that it is given. None: that
+/// child is no process that begins as one of fork or vfork does.
+unsafe fn cloned(
+    g: &Green,
+    flags: c_int,
+    start: Start,
+    argument: *mut c_void,
+    call: impl Fn(Start, *mut c_void) -> c_int,
+) -> Option<c_int> {
+    const OTHER: c_int = libc::CLONE_THREAD | libc::CLONE_SETTLS;
+    const BORROWS: c_int = libc::CLONE_VM | libc::CLONE_VFORK;
+    unsafe extern "C" fn begins(start: *mut c_void) -> c_int {
+        memory::after_fork();
+        fork::child();
+        // SAFETY: the pair below, in the child's copy of the parent's stack.
+        unsafe {
+            let (start, argument) = *start.cast::<(Start, *mut c_void)>();
+            let status = start.map_or(0, |start| start(argument));
+            // libc ends the kernel thread alone, and ours would go on.
+            let _ = syscall!(libc::SYS_exit_group, status);
+            status
+        }
+    }
+    if start.is_none() || flags & OTHER != 0 {
+        return None;
+    }
+    if flags & libc::CLONE_VM == 0 && flags & libc::CLONE_FILES == 0 {
+        let mut both = (start, argument);
+        memory::before_fork();
+        let it = made(g, || call(Some(begins), (&raw mut both).cast()));
+        parent();
+        return Some(it);
+    }
+    (flags & BORROWS == BORROWS).then(|| fork::sharing(g, || made(g, || call(start, argument))))
+}
+
 rows! { Os;
     #[unchecked = "not declared"]
     fn __register_atfork(prepare: Handler, parent: Handler, child: Handler, object: *mut c_void) -> c_int {
@@ -50,26 +109,43 @@ rows! { Os;
         real()(prepare, parent, child, object)
     }
 
+    #[also(__fork)]
+    fn fork() -> pid_t { |g| made(g, || real()()) }
+
     #[optional] #[unchecked = "not declared"]
     fn _Fork() -> pid_t {
         memory::before_fork();
-        let it = real()();
+        let it = match current() {
+            Some(g) => made(g, || real()()),
+            None => real()(),
+        };
         if it == 0 { child() } else { parent() }
         it
+    }
+
+    #[also(__clone)] #[unchecked = "variadic"]
+    fn clone(
+        start: Start, stack: *mut c_void, flags: c_int, argument: *mut c_void, parent: *mut pid_t, tls: *mut c_void,
+        child: *mut pid_t
+    ) -> c_int {
+        |g| cloned(g, flags, start, argument, |start, argument| {
+            real()(start, stack, flags, argument, parent, tls, child)
+        })
+        .unwrap_or_else(|| real()(start, stack, flags, argument, parent, tls, child))
     }
 
     fn posix_spawn(
         child: *mut pid_t, path: *const c_char, actions: *const posix_spawn_file_actions_t,
         attributes: *const posix_spawnattr_t, arguments: *const *mut c_char, environment: *const *mut c_char
     ) -> c_int {
-        |g| fork::sharing(g, || real()(child, path, actions, attributes, arguments, environment))
+        |g| spawned(g, child, |child| real()(child, path, actions, attributes, arguments, environment))
     }
 
     fn posix_spawnp(
         child: *mut pid_t, file: *const c_char, actions: *const posix_spawn_file_actions_t,
         attributes: *const posix_spawnattr_t, arguments: *const *mut c_char, environment: *const *mut c_char
     ) -> c_int {
-        |g| fork::sharing(g, || real()(child, file, actions, attributes, arguments, environment))
+        |g| spawned(g, child, |child| real()(child, file, actions, attributes, arguments, environment))
     }
 
     /// Its waits are those of libc's own calls.

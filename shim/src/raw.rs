@@ -12,6 +12,7 @@ use eventlet_core::blocking::poll::timespec_deadline;
 use eventlet_core::blocking::{offloaded, owner, process, rings, sched, signal};
 use eventlet_core::kernel::syscall::{IO_PGETEVENTS, check, raw6};
 use eventlet_core::kernel::{Errno, Result, signal::Action};
+use eventlet_core::runtime::signals::children;
 use eventlet_core::runtime::{Green, credentials, current, everybody, fork, hub, this};
 use libc::{siginfo_t, timespec};
 
@@ -282,11 +283,14 @@ unsafe fn for_all(number: c_long, arguments: Arguments) -> Option<Result<usize>>
 /// A child with a memory of its own begins as fork's does; libc knows nothing of it, and runs no handler.
 unsafe fn fork_by(number: c_long, arguments: Arguments) -> Result<usize> {
     memory::before_fork();
+    let green = current().inspect(|g| children::makes(g));
     // SAFETY: the program's own system call.
     let child = unsafe { kernel(number, arguments) };
     memory::after_fork();
     if child == Ok(0) {
         fork::child();
+    } else if let Some(g) = green {
+        children::made(g, child.map_or(0, |pid| pid as c_int));
     }
     child
 }

@@ -14,6 +14,7 @@ use core::ptr;
 use eventlet_core::kernel::Errno;
 use eventlet_core::runtime::current;
 use eventlet_core::runtime::fork::{self, BYPASS, VFORK};
+use eventlet_core::runtime::signals::children;
 
 use crate::errno;
 use crate::interpose::{Real, next};
@@ -45,6 +46,7 @@ macro_rules! export {
                 "jz 3f",
                 "mov qword ptr [rsi + {bypass}], rdx",
                 "push rax",
+                "mov edi, eax",
                 "call {after}",
                 "pop rax",
                 "3:",
@@ -70,13 +72,15 @@ export!(__vfork);
 
 extern "C" fn before() {
     if let Some(g) = current() {
+        children::makes(g);
         fork::before_vfork(g);
     }
 }
 
-extern "C" fn after() {
+extern "C" fn after(child: c_int) {
     if let Some(g) = current() {
         fork::after_vfork(g);
+        children::made(g, child);
     }
 }
 

@@ -28,6 +28,7 @@
 //! Safety: but for [`send`] on the hub's kernel thread alone.
 
 pub mod action;
+pub mod children;
 pub mod files;
 pub(super) mod mask;
 pub mod owners;
@@ -115,7 +116,12 @@ fn deliver_queued(green: &Green) -> Option<Wake> {
 
 /// Whether a waiting signal is `green`'s to take.
 fn is_for(green: &Green, sig: c_int, target: *const Green) -> bool {
-    ptr::eq(target, green) || (target.is_null() && (green.is_first() || mask::blocks(&hub().first, sig)))
+    ptr::eq(target, green)
+        || target.is_null()
+            && match children::preferred(sig) {
+                Some(preferred) => ptr::eq(preferred, green),
+                None => green.is_first() || mask::blocks(&hub().first, sig),
+            }
 }
 
 /// Unparks the threads for which signals wait. Between rounds.
@@ -145,6 +151,9 @@ fn route_queued(news: bool) {
 /// Who takes a signal for the process.
 fn eligible(sig: c_int) -> Option<&'static Green> {
     let first = &hub().first;
+    if let Some(preferred) = children::preferred(sig) {
+        return Some(preferred);
+    }
     if !mask::blocks(first, sig) {
         return Some(first);
     }
@@ -316,6 +325,7 @@ pub(super) fn leave(green: &Green) {
 pub(super) fn forked() {
     queue::drop_where(|_| true);
     wait::forked();
+    children::forked();
     timers::TABLE.forked();
     files::TABLE.forked();
     action::unwrap_all();

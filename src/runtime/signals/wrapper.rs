@@ -26,7 +26,7 @@ use crate::runtime::{inbox, offload, overflow, parking, preempt};
 use crate::syscall;
 
 use super::owners::Owner;
-use super::{action, mask, queue, stack};
+use super::{action, children, mask, queue, stack};
 
 /// The signal that [`resend`] is sending: it has found its thread.
 static RESENT: AtomicI32 = AtomicI32::new(0);
@@ -87,6 +87,10 @@ enum Whose {
 
 /// For whom a signal is that the kernel gave to the hub's kernel thread, on the `%fs` of `green`.
 fn whose(green: &Green, sig: c_int, info: &mut siginfo_t, context: &ucontext_t) -> Whose {
+    if sig == libc::SIGCHLD && !queue::holds(sig) {
+        // SAFETY: the kernel's SIGCHLD has a pid.
+        children::comes(if info.si_code > 0 { unsafe { info.si_pid() } } else { 0 });
+    }
     let owner = super::owner(sig, info);
     match owner {
         Owner::Gone => return Whose::Nobody,
