@@ -59,10 +59,10 @@ macro_rules! cases {
 
 cases!(raise, "raise.c": caught, in_threads, pthread_exits, not_now);
 cases!(handles, "handles.c": none, foreign, freed, let_go);
-cases!(numbers, "numbers.c": sizes, times);
+cases!(numbers, "numbers.c": sizes, times, no_memory);
 cases!(timeout, "timeout.c": raised, bound, cancelled, with, others, nested, due, taken_along, forked, many);
 cases!(sync, "sync.c": events, semaphores);
-cases!(queue, "queue.c": orders, bounded, fair, not_lost, late, channel, joined, resized, deleted);
+cases!(queue, "queue.c": orders, bounded, fair, not_lost, late, channel, joined, resized, deleted, compared);
 cases!(pool, "pool.c": bounded, slots, empty, given_up, mapped, mapped_on_slots, mapped_no_more, piled);
 cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, local_ends, more_links, first, many, cooperative,
     forked, child_ends);

@@ -14,6 +14,7 @@
  *     another kind, as long as that can be seen. A `void **` may be NULL.
  *   - There is nothing to initialise. On a thread that is not green (one of the kernel's own), every call that needs the
  *     hub fails with EPERM; so it does in a signal handler, and where this libc is not understood.
+ *   - What makes or keeps something fails with ENOMEM where no memory is left for it, a spawn without a stack with EAGAIN.
  *   - A wait can be ended by an exception or by pthread_cancel instead of returning: see below.
  */
 #ifndef EVENTLET_H
@@ -202,7 +203,7 @@ eventlet_queue *eventlet_queue_new(long maxsize);
 /* Last in, first out. NULL: EPERM. */
 eventlet_queue *eventlet_lifo_queue_new(long maxsize);
 
-/* The smallest first, the older of equals; cmp is given two items, as by qsort, and does not wait.
+/* The smallest first, the older of equals; cmp is given two items, as by qsort; it neither waits nor raises.
  * NULL: EINVAL (cmp is NULL), EPERM. */
 eventlet_queue *eventlet_priority_queue_new(long maxsize, int (*cmp)(const void *, const void *));
 

@@ -63,7 +63,7 @@ fn handle<T>(made: Result<*const T>) -> *mut T {
 
 /// A new handle of a `T`, where the caller may make one.
 fn shared<T: Counted>(make: impl FnOnce() -> Result<T>) -> *mut T {
-    handle(here().and_then(|_| make()).map(|made| ptr::from_ref(made.share())))
+    handle(here().and_then(|_| make()).and_then(T::share).map(ptr::from_ref))
 }
 
 /// The program lets go of it, after `close`. NULL: nothing.

@@ -109,7 +109,7 @@ rows! { Os;
         real()(prepare, parent, child, object)
     }
 
-    #[also(__fork)]
+    #[also(__fork, __libc_fork)]
     fn fork() -> pid_t { |g| made(g, || real()()) }
 
     #[optional] #[unchecked = "not declared"]

@@ -20,7 +20,7 @@ unsafe fn spawn(pool: *mut Pool, function: Function, arg: *mut c_void) -> Result
 
 exports! {
     fn eventlet_pool_new(size: usize) -> *mut Pool {
-        handle(here().map(|_| ptr::from_ref(Pool::make(size))))
+        handle(here().and_then(|_| Pool::make(size)).map(ptr::from_ref))
     }
 
     fn eventlet_pool_delete(pool: *mut Pool) {
@@ -79,7 +79,7 @@ exports! {
     }
 
     fn eventlet_pile_new(size: usize) -> *mut Pile {
-        shared(|| Ok(Pile::new(Pool::make(size))))
+        shared(|| Pool::make(size).map(Pile::new))
     }
 
     fn eventlet_pile_on(pool: *mut Pool) -> *mut Pile {

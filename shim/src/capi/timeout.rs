@@ -15,8 +15,10 @@ exports! {
         if code < 0 {
             return handle(Err(INVALID));
         }
-        let timeout = Timeout::new(code).share();
-        handle(timeout.start(seconds).map(|()| ptr::from_ref(timeout)).inspect_err(|_| timeout.release()))
+        handle(Timeout::new(code).share().and_then(|timeout| {
+            timeout.start(seconds).inspect_err(|_| timeout.release())?;
+            Ok(ptr::from_ref(timeout))
+        }))
     }
 
     fn eventlet_timeout_cancel(timeout: *mut Timeout) -> c_int {

@@ -7,8 +7,12 @@
 //! Safety: made by [`Counted::share`] alone, and nobody uses it after the release of a reference of their own. Only the mark
 //! is read from memory that may be free: our allocator keeps that mapped, but for what is at the end of its heap.
 
+use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr;
+use std::alloc::alloc;
+
+use crate::kernel::{Errno, Result};
 
 /// How many hold it, and the mark of what the program may use.
 pub struct References {
@@ -64,11 +68,20 @@ pub unsafe trait Counted: Sized + 'static {
         }
     }
 
-    /// From now on it is shared.
-    fn share(self) -> &'static Self {
-        let shared = Box::leak(Box::new(self));
+    /// From now on it is shared. ENOMEM.
+    fn share(self) -> Result<&'static Self> {
+        let layout = Layout::new::<Self>();
+        // SAFETY: it is not empty: it has references. The block is a box's, of this layout.
+        let shared = unsafe {
+            let place = alloc(layout).cast::<Self>();
+            if place.is_null() {
+                return Err(Errno(libc::ENOMEM));
+            }
+            place.write(self);
+            &*place
+        };
         shared.references().mark.set(Self::MARK);
-        shared
+        Ok(shared)
     }
 
     /// The handle is none any more, though others may hold it still.

@@ -35,6 +35,7 @@ impl Pile {
 
     /// Starts one more, when the pool has a slot.
     pub fn spawn(&self, start: Start, arg: *mut c_void) -> Result<()> {
+        self.threads.borrow_mut().try_reserve(1).map_err(|_| Errno(libc::ENOMEM))?;
         let thread = self.pool.spawn(start, arg)?;
         self.threads.borrow_mut().push_back(thread);
         Ok(())
@@ -113,7 +114,7 @@ impl Iter {
             references: References::new(2),
             deleted: Cell::new(false),
         }
-        .share();
+        .share()?;
         match spawn(Plan::new(draw, ptr::from_ref(iter).cast_mut().cast())) {
             Ok(thread) => thread.release(),
             Err(errno) => {

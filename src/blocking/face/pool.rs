@@ -28,8 +28,8 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool with `size` slots and one reference.
-    pub fn make(size: usize) -> &'static Pool {
+    /// A pool with `size` slots and one reference. ENOMEM.
+    pub fn make(size: usize) -> Result<&'static Pool> {
         Pool {
             size: Cell::new(size),
             running: Cell::new(0),

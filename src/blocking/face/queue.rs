@@ -63,10 +63,11 @@ impl Queue {
         }
     }
 
-    /// Puts `item`. EAGAIN: full, and `seconds` is 0. ETIMEDOUT: full, and it is not put.
+    /// Puts `item`. EAGAIN: full, and `seconds` is 0. ETIMEDOUT: full, and it is not put. ENOMEM.
     pub fn put(&self, item: Item, seconds: f64) -> Result<()> {
         let (g, deadline) = (here()?, deadline(seconds)?);
         if !self.getters.is_empty() || !self.full() {
+            self.items.borrow_mut().try_reserve(1).map_err(|_| Errno(libc::ENOMEM))?;
             self.accept(item);
             return Ok(());
         }
@@ -122,13 +123,19 @@ impl Queue {
             Order::Priority(compare) => self.place(item, compare, back),
         };
         self.items.borrow_mut().insert(place, item);
+        // A comparison that waited has let getters in.
+        while !self.getters.is_empty() {
+            let Some(item) = self.items.borrow_mut().pop_front() else { break };
+            self.getters.give(Ok(item));
+        }
     }
 
     fn place(&self, item: Item, compare: Compare, back: bool) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low.midpoint(high);
-            let other = self.items.borrow()[middle];
+            // After a comparison that waited (none may) there may be fewer.
+            let Some(other) = self.items.borrow().get(middle).copied() else { break };
             let after = match compare(item, other).cmp(&0) {
                 Ordering::Less => false,
                 Ordering::Equal => !back,

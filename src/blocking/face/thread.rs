@@ -9,10 +9,12 @@
 //! Safety: a `Thread` lives until its last reference is released; the running thread holds one itself. Links are the
 //! program's functions and run without a borrow of anything here.
 
+use core::alloc::Layout;
 use core::cell::{Cell, RefCell};
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::ptr;
+use std::alloc::handle_alloc_error;
 use std::collections::VecDeque;
 
 use crate::data::Deadline;
@@ -94,10 +96,10 @@ impl Plan {
     }
 }
 
-/// Starts a thread; its handle has one reference. EAGAIN: no memory for its stack.
+/// Starts a thread; its handle has one reference. EAGAIN: no memory for its stack. ENOMEM: none for the handle.
 pub fn spawn(plan: Plan) -> Result<&'static Thread> {
     let g = here()?;
-    let thread = Thread::make(&plan, Stage::New, 2);
+    let thread = Thread::make(&plan, Stage::New, 2)?;
     if plan.local {
         of(g).locals.push_back(&thread.local, thread);
     }
@@ -122,7 +124,7 @@ pub fn of(green: &Green) -> &'static Thread {
         // SAFETY: the thread holds a reference.
         return unsafe { &*record.cast() };
     }
-    let thread = Thread::make(&Plan::new(no_start, ptr::null_mut()), Stage::Begun, 1);
+    let thread = Thread::without_start(Stage::Begun);
     thread.handed_out.set(false);
     thread.green.set(green);
     green.raise.record.set(ptr::from_ref(thread).cast());
@@ -154,7 +156,13 @@ extern "C" fn body(arg: *mut c_void) -> *mut c_void {
 }
 
 impl Thread {
-    fn make(plan: &Plan, stage: Stage, references: usize) -> &'static Thread {
+    /// A handle that nobody can go without.
+    fn without_start(stage: Stage) -> &'static Thread {
+        let plan = Plan::new(no_start, ptr::null_mut());
+        Thread::make(&plan, stage, 1).unwrap_or_else(|_| handle_alloc_error(Layout::new::<Thread>()))
+    }
+
+    fn make(plan: &Plan, stage: Stage, references: usize) -> Result<&'static Thread> {
         Thread {
             references: References::new(references),
             handed_out: Cell::new(true),
@@ -304,7 +312,10 @@ impl Thread {
     /// one waits its turn.
     pub fn link(&self, function: Linked, arg: *mut c_void) -> Result<()> {
         let g = here()?;
-        self.links.borrow_mut().push_back((function, arg));
+        let mut links = self.links.borrow_mut();
+        links.try_reserve(1).map_err(|_| Errno(libc::ENOMEM))?;
+        links.push_back((function, arg));
+        drop(links);
         if !self.dead() || self.linking.replace(true) {
             return Ok(());
         }
@@ -360,7 +371,7 @@ impl Thread {
 
     /// A handle that has ended already, for what was run in place.
     pub(super) fn ended((code, value): Ending) -> &'static Thread {
-        let thread = Thread::make(&Plan::new(no_start, ptr::null_mut()), Stage::Ended, 1);
+        let thread = Thread::without_start(Stage::Ended);
         thread.ending.set((code, value));
         thread
     }

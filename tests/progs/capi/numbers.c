@@ -1,7 +1,9 @@
 /* Sizes and times beyond sense. */
 #include "capi.h"
+
 #include <limits.h>
 #include <math.h>
+#include <sys/resource.h>
 
 static void sizes(void) {
     eventlet_pool *pool = eventlet_pool_new(SIZE_MAX);
@@ -44,7 +46,35 @@ static void times(void) {
     }
 }
 
+static void *first_link_only(void *arg) { return arg; }
+static void link_of(eventlet_thread *thread, void *arg) { (void)thread, (void)arg; }
+
+/* No memory is left: what was there stays, and goes on when there is some again. */
+static void no_memory(void) {
+    struct rlimit before, none;
+    long items = 0, links = 0, events = 0;
+    void *item;
+    eventlet_queue *queue = eventlet_queue_new(-1);
+    eventlet_thread *thread = eventlet_spawn(first_link_only, "result");
+    must(getrlimit(RLIMIT_AS, &before));
+    none = before, none.rlim_cur = 1;
+    must(setrlimit(RLIMIT_AS, &none));
+    while (eventlet_queue_put(queue, N(items + 1), 0) == 0) items++;
+    int put = errno;
+    while (eventlet_link(thread, link_of, NULL) == 0) links++;
+    int linked = errno;
+    /* Their memory is theirs; there are no more than fit into what the library has. */
+    while (eventlet_event_new()) events++;
+    int made = errno;
+    must(setrlimit(RLIMIT_AS, &before));
+    check(put == ENOMEM && linked == ENOMEM && made == ENOMEM);
+    check(items > 0 && eventlet_queue_qsize(queue) == (size_t)items);
+    check(eventlet_queue_put(queue, N(items + 1), 0) == 0 && eventlet_event_new());
+    for (long i = 1; i <= items + 1; i++) check(!eventlet_queue_get(queue, &item, 0) && item == N(i));
+    check(!eventlet_wait(thread, &item) && !strcmp(item, "result"));
+}
+
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(sizes), CASE(times)};
+    struct test tests[] = {CASE(sizes), CASE(times), CASE(no_memory)};
     return RUN(argc, argv, tests);
 }

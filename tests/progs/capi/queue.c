@@ -250,7 +250,57 @@ static void deleted(void) {
     check(eventlet_queue_qsize(NULL) == 0 && eventlet_queue_full(NULL) == 0);
 }
 
+/* Comparisons that do what they may not: nothing is lost but the order. */
+static int waits_between(const void *a, const void *b) {
+    eventlet_sleep(0);
+    return (a > b) - (a < b);
+}
+
+static eventlet_queue *sorted;
+
+static void *puts_many(void *arg) {
+    for (long i = 0; i < 300; i++) check(!eventlet_queue_put(sorted, N(i * 7919 % 1000 + 1), -1));
+    return arg;
+}
+
+static void *gets_many(void *arg) {
+    long sum = 0;
+    void *item;
+    for (long i = 0; i < 300; i++) {
+        check(!eventlet_queue_get(sorted, &item, -1));
+        sum += (long)(intptr_t)item;
+    }
+    return (void)arg, N(sum);
+}
+
+static int raises_instead(const void *a, const void *b) {
+    (void)a, (void)b;
+    eventlet_raise(EVENTLET_USER);
+}
+
+static void *puts_sorted(void *arg) { return eventlet_queue_put(sorted, arg, -1), arg; }
+
+static void compared(void) {
+    eventlet_thread *threads[8];
+    long sum = 0, expected = 0;
+    void *part;
+    sorted = eventlet_priority_queue_new(-1, waits_between);
+    for (int i = 0; i < 8; i++) threads[i] = eventlet_spawn(i % 2 ? gets_many : puts_many, NULL);
+    for (int i = 0; i < 8; i++) {
+        check(!eventlet_wait(threads[i], &part));
+        eventlet_release(threads[i]);
+        if (i % 2) sum += (long)(intptr_t)part;
+    }
+    for (long i = 0; i < 300; i++) expected += 4 * (i * 7919 % 1000 + 1);
+    check(sum == expected && eventlet_queue_empty(sorted));
+    eventlet_queue_delete(sorted);
+    sorted = eventlet_priority_queue_new(-1, raises_instead);
+    check(!eventlet_queue_put(sorted, "a", -1) && eventlet_try(puts_sorted, "b", NULL) == EVENTLET_USER);
+    check(eventlet_queue_qsize(sorted) == 1 && !eventlet_queue_get(sorted, &part, 0) && !strcmp(part, "a"));
+    eventlet_queue_delete(sorted);
+}
+
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(orders), CASE(bounded), CASE(fair), CASE(not_lost), CASE(late), CASE(channel), CASE(joined), CASE(resized), CASE(deleted)};
+    struct test tests[] = {CASE(orders), CASE(bounded), CASE(fair), CASE(not_lost), CASE(late), CASE(channel), CASE(joined), CASE(resized), CASE(deleted), CASE(compared)};
     return RUN(argc, argv, tests);
 }
