@@ -20,6 +20,8 @@ use super::layout::Link;
 use super::template::KEPT;
 use super::{CancelBits, Identity, identity};
 
+/// Words that are copied at a time: libc's memcpy copies more than 2,112 bytes by `rep movsb`, which takes thrice as long for these.
+const PART: usize = 128;
 /// Below this much stack a thread is refused, as natively (EINVAL).
 const LEAST: usize = 4096;
 /// The rseq area's "no registration": without it `sched_getcpu` would believe a stale number for ever.
@@ -67,11 +69,12 @@ pub fn make(slot: &mut StackSlot, room: usize) -> Result<usize> {
     }
     let tcb = place(slot);
     let base = (tcb + layout.size - layout.tls_size - room) & !63;
-    let kept = if slot.used() { Some(clear(identity, tcb)) } else { None };
+    let used = slot.used().then(|| (kept(identity, tcb), empty(identity, tcb)));
     slot.set_used(false);
+    let dtv = used.map(|(_, dtv)| dtv);
     // SAFETY: the slot's memory, which nobody else uses, is large enough.
-    unsafe { fill(identity, tcb, slot.bottom(), slot.end()) }?;
-    if let Some(kept) = kept {
+    unsafe { fill(identity, tcb, slot.bottom(), slot.end(), dtv) }?;
+    if let Some((kept, _)) = used {
         for (value, offset) in kept.iter().zip(&identity.template.kept) {
             // SAFETY: a word in the block just filled.
             unsafe { *word(tcb, *offset) = *value };
@@ -84,41 +87,66 @@ pub fn make(slot: &mut StackSlot, room: usize) -> Result<usize> {
 
 /// Takes the block out of a slot whose memory is about to be given back.
 pub fn release(slot: &StackSlot) {
-    let identity = identity();
-    for buffer in &clear(identity, place(slot))[..identity.template.buffers] {
+    let (identity, tcb) = (identity(), place(slot));
+    for buffer in &kept(identity, tcb)[..identity.template.buffers] {
         // SAFETY: libc's buffers come from malloc, and their thread is gone.
         unsafe { libc::free(*buffer as *mut c_void) };
     }
+    // SAFETY: the earlier thread's block is still there; its dtv and what that points at go.
+    unsafe { (identity.layout.deallocate_tls)(tcb, false) };
 }
 
-/// Frees what hangs on the block of a thread that is gone, but for the words that libc has no way to free: those are
-/// given back.
-fn clear(identity: &Identity, tcb: usize) -> [usize; KEPT] {
+/// The words on the block of a thread that is gone which libc has no way to free.
+fn kept(identity: &Identity, tcb: usize) -> [usize; KEPT] {
     let mut kept = [0; KEPT];
-    // SAFETY: the earlier thread's block is still there; its dtv and what that points at go.
-    unsafe {
-        for (value, offset) in kept.iter_mut().zip(&identity.template.kept) {
-            *value = *word(tcb, *offset);
-        }
-        (identity.layout.deallocate_tls)(tcb, false);
+    for (value, offset) in kept.iter_mut().zip(&identity.template.kept) {
+        // SAFETY: the earlier thread's block is still there.
+        *value = unsafe { *word(tcb, *offset) };
     }
     kept
 }
 
-unsafe fn fill(identity: &Identity, tcb: usize, bottom: usize, end: usize) -> Result<()> {
+/// Empties the dtv of a thread that is gone, as glibc does for a stack that it uses again (`get_cached_stack`): blocks of
+/// libraries that came later are freed. The dtv.
+fn empty(identity: &Identity, tcb: usize) -> usize {
+    // SAFETY: glibc's array of the earlier thread: a first entry whose number is how many follow it and the next, which
+    // `dtvp` leads to; then a block each, and what is to be freed of it.
+    unsafe {
+        let dtv = *word(tcb, identity.layout.dtv as isize);
+        let entries = dtv as *mut [usize; 2];
+        let last = (*entries.sub(1))[0];
+        *entries = [0; 2];
+        for at in 1..=last {
+            let [_, to_free] = core::mem::replace(&mut *entries.add(at), [0; 2]);
+            if to_free != 0 {
+                libc::free(to_free as *mut c_void);
+            }
+        }
+        dtv
+    }
+}
+
+unsafe fn fill(identity: &Identity, tcb: usize, bottom: usize, end: usize, dtv: Option<usize>) -> Result<()> {
     let Identity { layout, template, home, .. } = identity;
     let word_at = |index: usize| word(tcb, (index * size_of::<usize>()) as isize);
     // SAFETY: all places lie in the block (`Layout::check`), which the caller owns.
     unsafe {
-        ptr::copy_nonoverlapping(template.image.as_ptr(), tcb as *mut usize, template.image.len());
+        for (at, part) in template.image.chunks(PART).enumerate() {
+            ptr::copy_nonoverlapping(part.as_ptr(), word_at(at * PART), part.len());
+        }
         for index in &template.own {
             *word_at(*index) += tcb;
         }
         *word_at(template.stack_start) = bottom;
         *word_at(template.stack_size) = end - bottom;
         *((tcb + layout.tid) as *mut i32) = next_tid();
-        if (layout.allocate_tls)(tcb).is_null() {
-            return Err(Errno(libc::EAGAIN));
+        match dtv {
+            Some(dtv) => {
+                *word(tcb, layout.dtv as isize) = dtv;
+                (layout.allocate_tls_init)(tcb, true);
+            }
+            None if (layout.allocate_tls)(tcb).is_null() => return Err(Errno(libc::EAGAIN)),
+            None => {}
         }
         *word(tcb, layout.resp) = tcb + template.resolver;
         if let Some(rseq) = layout.rseq {

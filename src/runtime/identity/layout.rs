@@ -54,6 +54,8 @@ pub struct Layout {
     /// libc's own thread-locals: offset from the thread pointer, bytes.
     pub libc_tls: (isize, usize),
     pub allocate_tls: unsafe extern "C" fn(usize) -> *mut c_void,
+    /// With the dtv that the block has already. (The flag is ignored before glibc 2.36: the block is filled.)
+    pub allocate_tls_init: unsafe extern "C" fn(usize, bool) -> *mut c_void,
     pub deallocate_tls: unsafe extern "C" fn(usize, bool),
     pub call_tls_dtors: unsafe extern "C" fn(),
     pub ctype_init: unsafe extern "C" fn(),
@@ -122,6 +124,12 @@ impl Layout {
     pub fn read(tcb: usize) -> Result<Layout, &'static str> {
         const WORD: usize = usize::BITS as usize;
         let level: &Field = symbol!("_thread_db_pthread_key_data_level2_data");
+        let dtv: &Field = symbol!("_thread_db_dtv_dtv");
+        if (dtv.bits as usize, dtv.offset, field!("dtv_t_counter", WORD), field!("dtv_t_pointer_val", WORD))
+            != (2 * WORD, 0, 0, 0)
+        {
+            return Err("unknown shape of the dtv");
+        }
         let data = Pair {
             size: size!("pthread_key_data"),
             seq: field!("pthread_key_data_seq", WORD),
@@ -175,6 +183,7 @@ impl Layout {
             rseq,
             libc_tls: libc_tls(tcb, keys as usize).ok_or("libc's thread-locals are not to be found")?,
             allocate_tls: symbol!("_dl_allocate_tls"),
+            allocate_tls_init: symbol!("_dl_allocate_tls_init"),
             deallocate_tls: symbol!("_dl_deallocate_tls"),
             call_tls_dtors: symbol!("__call_tls_dtors"),
             ctype_init: symbol!("__ctype_init"),
