@@ -63,11 +63,11 @@ cases!(numbers, "numbers.c": sizes, times, no_memory);
 cases!(timeout, "timeout.c": raised, bound, cancelled, with, others, nested, due, taken_along, forked, many);
 cases!(sync, "sync.c": events, semaphores);
 cases!(queue, "queue.c": orders, bounded, fair, not_lost, late, channel, joined, resized, deleted, compared);
-cases!(pool, "pool.c": bounded, slots, empty, given_up, mapped, mapped_on_slots, mapped_no_more, piled);
+cases!(pool, "pool.c": bounded, slots, empty, given_up, mapped, mapped_on_slots, mapped_for_three, mapped_no_more, piled);
 cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, local_ends, more_links, first, many, cooperative,
     forked, child_ends);
 cases!(woken, "woken.c": queues, priorities, others, deleted, due);
-cases!(net, "net.c": inet, local, reuse, defaults, errors, everywhere, numbers);
+cases!(net, "net.c": inet, local, reuse, defaults, errors, no_descriptor, everywhere, numbers);
 cases!(tpool, "tpool.c": many, parked, raised, killed, forked);
 cases!(inspect, "inspect.c": dump, hogs);
 cases!(serve, "serve.c": many, thousand, limited, ends, timeouts, errors, full, anywhere);

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 
 /* The port of a socket. */
@@ -240,7 +241,31 @@ static void numbers(void) {
     }
 }
 
+/* No descriptor is free. */
+static void no_descriptor(void) {
+    int door = eventlet_listen("127.0.0.1:0", NULL), taken[64], n = 0;
+    const char *address = at("127.0.0.1", port_of(door));
+    int client = eventlet_connect(address, NULL), peer = must(accept(door, NULL, NULL));
+    eventlet_ssl_options options = {.verify = -1};
+    struct rlimit before, limit;
+    must(getrlimit(RLIMIT_NOFILE, &before));
+    limit = before, limit.rlim_cur = 64;
+    must(setrlimit(RLIMIT_NOFILE, &limit));
+    while (n < 64 && (taken[n] = dup(0)) >= 0) n++;
+    check(errno == EMFILE);
+    fails(eventlet_connect(address, NULL), EMFILE);
+    fails(eventlet_connect("unix:/nowhere", NULL), EMFILE);
+    fails(eventlet_listen("127.0.0.1:0", NULL), EMFILE);
+    fails(eventlet_wrap_ssl(client, &options), EMFILE);
+    check(write(client, "x", 1) == 1);
+    while (n > 0) must(close(taken[--n]));
+    must(setrlimit(RLIMIT_NOFILE, &before));
+    char byte;
+    check(read(peer, &byte, 1) == 1 && byte == 'x');
+    must(close(client)), must(close(peer)), must(close(door));
+}
+
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(inet), CASE(local), CASE(reuse), CASE(defaults), CASE(errors), CASE(everywhere), CASE(numbers)};
+    struct test tests[] = {CASE(inet), CASE(local), CASE(reuse), CASE(defaults), CASE(errors), CASE(no_descriptor), CASE(everywhere), CASE(numbers)};
     return RUN(argc, argv, tests);
 }

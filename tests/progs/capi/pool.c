@@ -211,6 +211,40 @@ static void mapped_on_slots(void) {
     check(eventlet_iter_next(iter, NULL) == 1 && eventlet_iter_next(iter, NULL) == 1 && eventlet_iter_next(iter, NULL) == 0);
 }
 
+/* Three ask one iteration: each result goes to one of them, in the order of the asking, and each sees the end. */
+static int got[100];
+static void *asks_all(void *iter) {
+    void *result;
+    intptr_t before = 0;
+    int code;
+    while ((code = eventlet_iter_next(iter, &result)) == 1) {
+        check((intptr_t)result > before);
+        before = (intptr_t)result;
+        got[before]++;
+    }
+    return N(code);
+}
+static int to_99(void *ctx, void **item) {
+    (void)ctx;
+    eventlet_sleep(0);
+    return drawn < 99 ? *item = N(++drawn), 1 : 0;
+}
+static void mapped_for_three(void) {
+    eventlet_thread *asking[3];
+    void *code;
+    drawn = 0;
+    pool = eventlet_pool_new(4);
+    eventlet_iter *iter = eventlet_pool_imap(pool, same, to_99, NULL);
+    for (int i = 0; i < 3; i++) asking[i] = eventlet_spawn(asks_all, iter);
+    for (int i = 0; i < 3; i++) {
+        check(eventlet_wait(asking[i], &code) == 0 && code == N(0));
+        eventlet_release(asking[i]);
+    }
+    for (int i = 1; i < 100; i++) check(got[i] == 1);
+    eventlet_iter_delete(iter);
+    eventlet_pool_delete(pool);
+}
+
 /* How an iteration ends that cannot go on. */
 static void mapped_no_more(void) {
     eventlet_hub_exceptions(0);
@@ -294,6 +328,6 @@ static void piled(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(bounded), CASE(slots), CASE(empty), CASE(given_up), CASE(mapped), CASE(mapped_on_slots), CASE(mapped_no_more), CASE(piled)};
+    struct test tests[] = {CASE(bounded), CASE(slots), CASE(empty), CASE(given_up), CASE(mapped), CASE(mapped_on_slots), CASE(mapped_for_three), CASE(mapped_no_more), CASE(piled)};
     return RUN(argc, argv, tests);
 }

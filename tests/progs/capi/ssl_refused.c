@@ -276,6 +276,12 @@ static void *relays_down(void *arg) {
                 must(write(relay.in, bytes, good));
                 break;
             }
+            if (relay.kind == 'r') {
+                /* A connection that is taken down so is reset. */
+                struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+                must(connect(relay.in, &nobody, sizeof nobody));
+                break;
+            }
             for (long i = good; i < count; i++) bytes[i] ^= 0x55;
         }
         must(write(relay.in, bytes, count));
@@ -339,6 +345,12 @@ static void bad_peers(void) {
     for (long from = 3000; from < 20000; from += 1999) {
         long total = spoilt('c', from, &code);
         check(total >= 0 && total <= 20000 && code == EPROTO);
+    }
+    /* Reset there. */
+    for (long from = 0; from < 800; from += 61) check(spoilt('r', from, &code) == -1 && code == EPROTO);
+    for (long from = 3000; from < 20000; from += 1999) {
+        long total = spoilt('r', from, &code);
+        check(total >= 0 && total <= 20000 && code == ECONNRESET);
     }
     /* Garbage in the same places. */
     for (long from = 0; from < 800; from += 61) check(spoilt('g', from, &code) <= 0 && code == EPROTO);
