@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use eventlet_core::blocking::process;
 use eventlet_core::runtime::signals::children;
-use eventlet_core::runtime::{Green, current, fork};
+use eventlet_core::runtime::{Green, current, fork, raise};
 use eventlet_core::syscall;
 use libc::{id_t, idtype_t, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t, rusage, siginfo_t};
 
@@ -150,7 +150,9 @@ rows! { Os;
 
     /// Its waits are those of libc's own calls.
     #[also(__libc_system)]
-    fn system(command: *const c_char) -> c_int { |g| fork::starting(g, || real()(command)) }
+    fn system(command: *const c_char) -> c_int {
+        |g| raise::keeping_mask(g, || fork::starting(g, || real()(command)))
+    }
 
     #[also(_IO_popen)]
     fn popen(command: *const c_char, mode: *const c_char) -> *mut libc::FILE {

@@ -16,10 +16,47 @@
 
 use core::arch::global_asm;
 use core::ffi::{c_char, c_int, c_void};
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::kernel::fs;
 
 use super::identity;
+
+/// `__pthread_unwind_buf_t`: after a jmp_buf the buffer that was in force before, the handlers of the old kind that were, and two
+/// words more; the last one says that a buffer is a frame of this file.
+pub type Buffer = [usize; 13];
+/// Where the one before is.
+pub const BEFORE: usize = 9;
+/// Where the old handlers are.
+pub const HANDLERS: usize = 10;
+const MARK: usize = 0x5eed_0f7a_e4f7_a3e5;
+
+unsafe extern "C" {
+    /// Puts a buffer in force.
+    pub fn __pthread_register_cancel(buffer: *mut Buffer);
+    /// Puts the one that is before it in force again.
+    pub fn __pthread_unregister_cancel(buffer: *mut Buffer);
+    /// Unwinds to the one that is before it.
+    pub fn __pthread_unwind_next(buffer: *mut Buffer) -> !;
+}
+
+/// Whether `buffer` is a frame of this file, not a cleanup handler's of the program.
+///
+/// # Safety
+/// It is in force, or before one that is.
+pub unsafe fn is_frame(buffer: *const Buffer) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { (*buffer)[12] == MARK }
+}
+
+/// libc's own frame below main's, to which pthread_exit unwinds when main has returned.
+static BELOW_MAIN: AtomicPtr<Buffer> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Whether nobody is there who catches: `buffer` is NULL, before main, or libc's, after it.
+pub fn is_none(buffer: *mut Buffer) -> bool {
+    buffer.is_null() || buffer == BELOW_MAIN.load(Ordering::Relaxed)
+}
 
 /// The frame, with its return address as `$unwind` says. Its stack: 104 bytes `__pthread_unwind_buf_t` at rsp
 /// (aligned to 16), the value at 112, how it ended at 120; five pushed registers above.
@@ -60,6 +97,8 @@ macro_rules! frame {
             "mov qword ptr [rsp + 120], 1",
             "test eax, eax",
             "jnz 2f",
+            "movabs rax, {mark}",
+            "mov qword ptr [rsp + 96], rax", // the last word of the buffer, which libc leaves alone
             "mov rdi, rsp",
             "call __pthread_register_cancel@PLT",
             "mov rdi, r12",
@@ -93,6 +132,7 @@ macro_rules! frame {
             "ret",
             ".cfi_endproc",
             concat!(".size ", $name, ", . - ", $name),
+            mark = const MARK,
         );
     };
 }
@@ -164,6 +204,13 @@ pub unsafe fn run_main(
     argv: *mut *mut c_char,
     env: *mut *mut c_char,
 ) -> Option<c_int> {
+    let mut buffer = MaybeUninit::<Buffer>::zeroed();
+    // SAFETY: libc writes it, and it is in force no longer than here.
+    unsafe {
+        __pthread_register_cancel(buffer.as_mut_ptr());
+        BELOW_MAIN.store(buffer.assume_init_ref()[BEFORE] as *mut Buffer, Ordering::Relaxed);
+        __pthread_unregister_cancel(buffer.as_mut_ptr());
+    }
     // SAFETY: the caller's promise.
     let outcome = unsafe { eventlet_enter_main(main, argc, argv, env) };
     (!outcome.exited()).then_some(outcome.value as c_int)

@@ -14,7 +14,7 @@
 use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use crate::kernel::{fs, stats};
 use crate::syscall;
@@ -35,6 +35,15 @@ pub const BYPASS: usize = offset_of!(Green, bypass);
 static FIRST: AtomicUsize = AtomicUsize::new(0);
 /// Whether this is a child. A real thread may have made it, which libc ends, and with it the process, with status 0.
 static CHILD: AtomicBool = AtomicBool::new(false);
+
+/// How many processes this one stems from by forks. What was written down in another life is of threads that are none here.
+static LIFE: AtomicU32 = AtomicU32::new(0);
+
+/// The process's life.
+#[inline(always)]
+pub fn life() -> u32 {
+    LIFE.load(Ordering::Relaxed)
+}
 
 /// Whether this is a vfork child, which has its own signal actions but not its own memory.
 pub fn in_vfork() -> bool {
@@ -91,6 +100,7 @@ pub extern "C" fn parent() {
 /// What the child does first (pthread_atfork).
 pub extern "C" fn child() {
     CHILD.store(true, Ordering::Relaxed);
+    LIFE.fetch_add(1, Ordering::Relaxed);
     if !active() {
         return;
     }

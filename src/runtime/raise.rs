@@ -11,22 +11,25 @@
 //! The unwinding is that of `pthread_exit`: cleanup handlers and C++ destructors run. But the thread goes on, so
 //! glibc's mark of an exiting thread is not set: `__pthread_unwind_next` unwinds to the buffer before its own.
 //!
+//! What runs on the way may wait. Then nothing else is raised in it, as glibc cancels a thread once: what is due waits until
+//! this is caught. It may raise itself, or exit, which takes the place of what was on its way; a cleanup handler of C's that
+//! does is not called again.
+//!
 //! Safety: on the hub's kernel thread. A request does not move and is withdrawn before it goes. Frames that the unwinding
 //! passes hold no value with a destructor of ours.
 
 use core::cell::Cell;
 use core::ffi::c_void;
-use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::data::list::{List, Node};
 use crate::kernel::{asan, log};
 
-use super::entry::{self, Start};
+use super::entry::{self, BEFORE, Buffer, Start};
 use super::green::{Green, State, Wake, this};
 use super::hub::unpark_next;
-use super::{fork, identity};
+use super::{fork, identity, signals};
 
 /// GreenletExit.
 pub const EXIT: i32 = 0x1_0000;
@@ -65,8 +68,9 @@ impl Request {
     }
 }
 
-/// Called at the end of a thread, with the code that it ended with.
-pub type AtEnd = fn(&Green, i32);
+/// Called at the end of a thread, with the code that it ended with; None: after its destructors, when nothing of the program's may
+/// run any more.
+pub type AtEnd = fn(&Green, Option<i32>);
 
 /// What hangs on a green thread: the exceptions that wait for it, and the one that is on its way.
 #[repr(C)]
@@ -76,6 +80,8 @@ pub struct Raise {
     kill: Request,
     /// The code that unwinds the thread now, and whose it is; 0: none.
     flight: Cell<(i32, *const Request)>,
+    /// A signal mask that a function of libc's would leave behind if it is unwound (`system`).
+    mask: Cell<Option<u64>>,
     /// What Eventlet's face keeps of the thread.
     pub record: Cell<*const c_void>,
     /// For the end of a thread with a record.
@@ -89,6 +95,7 @@ impl Raise {
             due: List::new(),
             kill: Request::new(0),
             flight: Cell::new((0, ptr::null())),
+            mask: Cell::new(None),
             record: Cell::new(ptr::null()),
             at_end: Cell::new(None),
         }
@@ -99,6 +106,7 @@ impl Raise {
         self.due.forget();
         self.kill.node.forget();
         self.flight.set((0, ptr::null()));
+        self.mask.set(None);
         self.record.set(ptr::null());
         self.at_end.set(None);
     }
@@ -107,7 +115,13 @@ impl Raise {
 /// Whether the next wait of `green` raises.
 #[inline(always)]
 pub fn is_due(green: &Green) -> bool {
-    !green.raise.due.is_empty() && !identity::is_cancel_disabled(green.tcb())
+    !green.raise.due.is_empty() && !is_unwinding(green) && !identity::is_cancel_disabled(green.tcb())
+}
+
+/// Whether something is on its way.
+#[inline(always)]
+fn is_unwinding(green: &Green) -> bool {
+    green.raise.flight.get().0 != 0
 }
 
 /// `request` is to be raised in `green`. If it is parked where that may be, it runs next.
@@ -156,22 +170,36 @@ pub fn again(green: &Green, raised: Raised) {
     green.raise.flight.set((raised.code, raised.by));
 }
 
-unsafe extern "C" {
-    fn __pthread_register_cancel(buffer: *mut [usize; 13]);
-    fn __pthread_unwind_next(buffer: *mut [usize; 13]) -> !;
-}
-
-/// Unwinds the calling thread, foreign or not, to the nearest frame that catches. The thread has one.
+/// Unwinds the calling thread, foreign or not, to the nearest frame that catches. Where there is none, before main and after it,
+/// that is the end of the process.
 pub fn unwind() -> ! {
     fork::unwinds();
     frames_go();
-    // `__pthread_unwind_buf_t`; what is registered here is left by the unwinding at once.
-    let mut buffer = MaybeUninit::<[usize; 13]>::zeroed();
-    // SAFETY: libc writes the buffer and unwinds to the one that was registered before.
+    let mut buffer: Buffer = [0; _];
+    // SAFETY: libc writes the buffer, and unwinds to the one that was in force before. That one, which lies on a frame that
+    // lives, is in force on the way; but a cleanup handler's, which is called by coming there, the one before it.
     unsafe {
-        __pthread_register_cancel(buffer.as_mut_ptr());
-        __pthread_unwind_next(buffer.as_mut_ptr())
+        entry::__pthread_register_cancel(&mut buffer);
+        let target = buffer[BEFORE] as *mut Buffer;
+        if entry::is_none(target) {
+            end_process();
+        }
+        let mut way = buffer;
+        if !entry::is_frame(target) {
+            way[BEFORE] = (*target)[BEFORE];
+        }
+        entry::__pthread_unregister_cancel(&mut way);
+        entry::__pthread_unwind_next(&mut buffer)
     }
+}
+
+/// What is on its way in the first thread is caught by nobody.
+fn end_process() -> ! {
+    if let Some(green) = this() {
+        report(green, escaped(green));
+    }
+    // SAFETY: as of a main that a raise has left; in a handler of exit's it goes on with the others.
+    unsafe { libc::exit(1) }
 }
 
 /// Frames of the calling thread are about to go. How many is not known, so AddressSanitizer forgets all.
@@ -211,16 +239,39 @@ pub enum Outcome {
 /// # Safety
 /// `start` may be called now, on this thread, which is `green`.
 pub unsafe fn attempt(green: &Green, start: Start, arg: *mut c_void) -> Outcome {
-    let outer = green.raise.flight.replace((0, ptr::null()));
+    let outer = (green.raise.flight.replace((0, ptr::null())), green.raise.mask.replace(None));
     // SAFETY: the caller's promise.
     let outcome = unsafe { entry::enter(start, arg) };
     // In a fork child the thread that forked is another one now.
-    let (code, by) = this().unwrap_or(green).raise.flight.replace(outer);
+    let green = this().unwrap_or(green);
+    let (code, by) = green.raise.flight.replace(outer.0);
+    let mask = green.raise.mask.replace(outer.1);
     match (outcome.exited(), code) {
         (false, _) => Outcome::Returned(outcome.value()),
         (true, 0) => Outcome::Exits,
-        (true, code) => Outcome::Raised(Raised { code, by }),
+        // A handler on the way has exited.
+        _ if identity::exits(green.tcb()) => Outcome::Exits,
+        (true, code) => {
+            if let Some(mask) = mask {
+                signals::set_mask(green, mask);
+            }
+            Outcome::Raised(Raised { code, by })
+        }
     }
+}
+
+/// Makes `call`, of a function of libc's that changes the mask of `green`, the caller, and would not put it back if it is
+/// unwound: there cancellation ends the thread.
+pub fn keeping_mask<T>(green: &Green, call: impl FnOnce() -> T) -> T {
+    let outer = green.raise.mask.replace(Some(green.mask.get()));
+    let answer = call();
+    green.raise.mask.set(outer);
+    answer
+}
+
+/// One of the destructors of `green` has raised, and none was left to catch it.
+pub(super) fn in_destructor(green: &Green) {
+    report(green, escaped(green));
 }
 
 /// The code that unwound `green` to its lowest frame; 0: none did.
@@ -249,7 +300,7 @@ pub fn report(green: &Green, code: i32) {
 }
 
 /// A thread that the face did not make has ended with `code`.
-pub(super) fn ended(green: &Green, code: i32) {
+pub(super) fn ended(green: &Green, code: Option<i32>) {
     if let Some(at_end) = green.raise.at_end.take() {
         at_end(green, code);
     }

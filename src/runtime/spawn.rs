@@ -216,6 +216,8 @@ fn body(green: &'static Green) {
     green.result.set(identity::finish(|mutex| {
         parking::wake(mutex as usize, usize::MAX);
     }));
+    // What its destructors have asked for.
+    raise::ended(green, None);
 }
 
 /// What was raised in `green` and caught by nobody is its end.
@@ -225,7 +227,7 @@ fn raise_ends(green: &Green) {
         raise::report(green, code);
         identity::block::set_result(green.tcb(), PTHREAD_CANCELED);
     }
-    raise::ended(green, code);
+    raise::ended(green, Some(code));
 }
 
 /// The coroutine of `green` has returned. On the hub's `%fs`.
@@ -284,7 +286,7 @@ static FIRST_ENDED: AtomicBool = AtomicBool::new(false);
 /// and it waits here until the last other one has ended. Nothing while dormant.
 pub fn outlive_all(result: *mut c_void) {
     let Some(first) = super::this() else { return };
-    raise::ended(first, 0);
+    raise::ended(first, Some(0));
     identity::finish_first();
     first.result.set(result);
     FIRST_ENDED.store(true, Ordering::Relaxed);

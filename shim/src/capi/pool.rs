@@ -32,7 +32,7 @@ exports! {
     }
 
     fn eventlet_pool_spawn_n(pool: *mut Pool, function: Function, arg: *mut c_void) -> c_int {
-        errno::from(spawn(pool, function, arg).map(Thread::release))
+        errno::from(spawn(pool, function, arg).map(Thread::let_go))
     }
 
     fn eventlet_pool_waitall(pool: *mut Pool) -> c_int {

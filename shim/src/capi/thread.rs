@@ -4,7 +4,6 @@ use core::ffi::{c_int, c_void};
 use core::ptr;
 use core::time::Duration;
 
-use eventlet_core::blocking::face::counted::Counted;
 use eventlet_core::blocking::face::thread::{self, Linked, Plan, Thread};
 use eventlet_core::blocking::face::{self, deadline};
 use eventlet_core::kernel::{Errno, Result};
@@ -46,7 +45,7 @@ exports! {
     }
 
     fn eventlet_spawn_n(function: Function, arg: *mut c_void) -> c_int {
-        errno::from(spawn(function, |_| Ok(()), arg).map(Thread::release))
+        errno::from(spawn(function, |_| Ok(()), arg).map(Thread::let_go))
     }
 
     fn eventlet_spawn_after(seconds: f64, function: Function, arg: *mut c_void) -> *mut Thread {

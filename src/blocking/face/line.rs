@@ -3,6 +3,8 @@
 //! Whoever has a value hands it to the thread that waits longest, in one step with the end of its wait: nobody can
 //! come between. If that thread was killed or timed out meanwhile, it gives the value back.
 //!
+//! In a fork child nobody waits: the threads that did are the parent's.
+//!
 //! Safety: a waiter lies on the stack of its thread, which unlinks it before it goes on.
 
 use core::cell::Cell;
@@ -11,7 +13,7 @@ use crate::data::Deadline;
 use crate::data::list::{List, Node};
 use crate::kernel::{Errno, Result};
 use crate::runtime::hub::unpark;
-use crate::runtime::{Green, Wait, Wake, raise};
+use crate::runtime::{Green, Wait, Wake, fork, raise};
 
 struct Waiter<T> {
     node: Node<Waiter<T>>,
@@ -24,16 +26,28 @@ struct Waiter<T> {
 pub struct Line<T> {
     waiters: List<Waiter<T>>,
     length: Cell<usize>,
+    life: Cell<u32>,
 }
 
 impl<T: Copy> Line<T> {
     /// Nobody waits.
     pub const fn new() -> Line<T> {
-        Line { waiters: List::new(), length: Cell::new(0) }
+        Line { waiters: List::new(), length: Cell::new(0), life: Cell::new(0) }
+    }
+
+    /// Forgets who waited in another life.
+    #[inline(always)]
+    fn renew(&self) {
+        if self.life.get() != fork::life() {
+            self.life.set(fork::life());
+            self.waiters.forget();
+            self.length.set(0);
+        }
     }
 
     /// How many wait.
     pub fn len(&self) -> usize {
+        self.renew();
         self.length.get()
     }
 
@@ -52,6 +66,7 @@ impl<T: Copy> Line<T> {
         deadline: Deadline,
         back: impl FnOnce(T),
     ) -> Result<T> {
+        self.renew();
         let waiter = Waiter { node: Node::new(), green: g, offer, answer: Cell::new(None) };
         self.waiters.push_back(&waiter.node, &waiter);
         self.length.set(self.length.get() + 1);
@@ -83,6 +98,7 @@ impl<T: Copy> Line<T> {
     }
 
     fn first(&self) -> Option<&Waiter<T>> {
+        self.renew();
         let node = self.waiters.front()?;
         // SAFETY: a linked waiter is alive (file header).
         let waiter = unsafe { &*node.owner() };

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use crate::data::Deadline;
 use crate::kernel::{Errno, Result};
 use crate::runtime::entry::Start;
+use crate::runtime::fork;
 use crate::runtime::raise::{self, Outcome};
 
 use super::counted::{Counted, References};
@@ -23,35 +24,41 @@ use super::thread::{Ending, Plan, Thread, spawn};
 /// A pile of threads on a pool.
 pub struct Pile {
     pool: &'static Pool,
-    threads: RefCell<VecDeque<&'static Thread>>,
+    /// Each with its number, in that order.
+    threads: RefCell<VecDeque<(u64, &'static Thread)>>,
+    spawned: Cell<u64>,
     references: References,
 }
 
 impl Pile {
     /// An empty one; it takes over one reference of `pool`.
     pub fn new(pool: &'static Pool) -> Pile {
-        Pile { pool, threads: RefCell::default(), references: References::default() }
+        Pile { pool, threads: RefCell::default(), spawned: Cell::new(0), references: References::default() }
     }
 
     /// Starts one more, when the pool has a slot.
     pub fn spawn(&self, start: Start, arg: *mut c_void) -> Result<()> {
         self.threads.borrow_mut().try_reserve(1).map_err(|_| Errno(libc::ENOMEM))?;
         let thread = self.pool.spawn(start, arg)?;
-        self.threads.borrow_mut().push_back(thread);
+        let number = self.spawned.replace(self.spawned.get() + 1);
+        self.threads.borrow_mut().push_back((number, thread));
         Ok(())
     }
 
     /// How the next one ended; None: all have been asked for. A raise in the wait leaves it the next one.
     pub fn next(&self) -> Result<Option<Ending>> {
         here()?;
-        let Some(thread) = self.threads.borrow_mut().pop_front() else { return Ok(None) };
+        let Some((number, thread)) = self.threads.borrow_mut().pop_front() else { return Ok(None) };
         match thread.wait() {
             Ok(ending) => {
                 thread.release();
                 Ok(Some(ending))
             }
             Err(errno) => {
-                self.threads.borrow_mut().push_front(thread);
+                // Others may ask for later ones, and have put theirs back.
+                let mut threads = self.threads.borrow_mut();
+                let place = threads.partition_point(|(other, _)| *other < number);
+                threads.insert(place, (number, thread));
                 Err(errno)
             }
         }
@@ -66,7 +73,7 @@ unsafe impl Counted for Pile {
 
 impl Drop for Pile {
     fn drop(&mut self) {
-        for thread in self.threads.get_mut().drain(..) {
+        for (_, thread) in self.threads.get_mut().drain(..) {
             thread.release();
         }
         self.pool.release();
@@ -90,6 +97,7 @@ pub struct Iter {
     readers: Line<()>,
     references: References,
     deleted: Cell<bool>,
+    life: u32,
 }
 
 impl Iter {
@@ -113,10 +121,11 @@ impl Iter {
             readers: Line::new(),
             references: References::new(2),
             deleted: Cell::new(false),
+            life: fork::life(),
         }
         .share()?;
         match spawn(Plan::new(draw, ptr::from_ref(iter).cast_mut().cast())) {
-            Ok(thread) => thread.release(),
+            Ok(thread) => thread.let_go(),
             Err(errno) => {
                 iter.release();
                 iter.release();
@@ -131,6 +140,8 @@ impl Iter {
         let g = here()?;
         while self.pile.threads.borrow().is_empty() {
             match self.over.get() {
+                // Who draws is the parent's.
+                None if self.life != fork::life() => self.over.set(Some(libc::ECANCELED)),
                 Some(0) => return Ok(None),
                 Some(code) => {
                     self.over.set(Some(0));
@@ -143,7 +154,8 @@ impl Iter {
                 }
             }
         }
-        let ending = self.pile.next()?;
+        // Else what there is goes to the next reader.
+        let ending = self.pile.next().inspect_err(|_| _ = self.readers.give(Ok(())))?;
         self.ahead.set(self.ahead.get() - 1);
         self.drawer.give(Ok(()));
         Ok(ending)
@@ -159,8 +171,11 @@ impl Iter {
     fn draw_all(&self) -> Result<i32> {
         let g = here()?;
         loop {
-            while self.ahead.get() >= self.pile.pool.size().max(1) {
+            while self.ahead.get() >= self.pile.pool.size().max(1) && !self.deleted.get() {
                 self.drawer.wait(g, "eventlet_pool_imap", (), Deadline::NEVER, |()| {})?;
+            }
+            if self.deleted.get() {
+                return Ok(0);
             }
             let mut draw = Draw { iter: self, item: ptr::null_mut() };
             // SAFETY: the program's function and context.

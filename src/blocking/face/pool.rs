@@ -9,9 +9,9 @@ use core::ptr;
 
 use crate::data::Deadline;
 use crate::kernel::{Errno, Result};
-use crate::runtime::Green;
 use crate::runtime::entry::Start;
 use crate::runtime::raise::{self, Outcome};
+use crate::runtime::{Green, fork};
 
 use super::counted::{Counted, References};
 use super::here;
@@ -24,6 +24,8 @@ pub struct Pool {
     running: Cell<usize>,
     spawners: Line<()>,
     idle: Line<()>,
+    /// The life that they run in.
+    life: Cell<u32>,
     references: References,
 }
 
@@ -35,6 +37,7 @@ impl Pool {
             running: Cell::new(0),
             spawners: Line::new(),
             idle: Line::new(),
+            life: Cell::new(fork::life()),
             references: References::default(),
         }
         .share()
@@ -49,8 +52,8 @@ impl Pool {
     /// Starts a member, when a slot is free. A member of a full pool runs the function itself: see the handle's end.
     pub fn spawn(&self, start: Start, arg: *mut c_void) -> Result<&'static Thread> {
         let g = here()?;
-        if self.running.get() < self.size.get() && self.spawners.is_empty() {
-            self.running.set(self.running.get() + 1);
+        if self.running() < self.size.get() && self.spawners.is_empty() {
+            self.running.set(self.running() + 1);
             self.hold();
         } else if thread::of(g).is_member(self) {
             return Ok(inline(g, start, arg));
@@ -72,7 +75,7 @@ impl Pool {
     }
 
     fn slot_free(&self) {
-        self.running.set(self.running.get() - 1);
+        self.running.set(self.running() - 1);
         self.admit();
         self.tell_if_idle();
     }
@@ -85,13 +88,13 @@ impl Pool {
     }
 
     fn is_idle(&self) -> bool {
-        self.running.get() == 0 && self.spawners.is_empty()
+        self.running() == 0 && self.spawners.is_empty()
     }
 
     /// Gives free slots to who waits for one.
     fn admit(&self) {
-        while self.running.get() < self.size.get() && self.spawners.give(Ok(())) {
-            self.running.set(self.running.get() + 1);
+        while self.running() < self.size.get() && self.spawners.give(Ok(())) {
+            self.running.set(self.running() + 1);
         }
     }
 
@@ -117,7 +120,7 @@ impl Pool {
 
     /// Slots that are free; negative after a shrink.
     pub fn free(&self) -> i64 {
-        i64::try_from(self.size.get()).unwrap_or(i64::MAX) - self.running.get() as i64
+        i64::try_from(self.size.get()).unwrap_or(i64::MAX) - self.running() as i64
     }
 
     /// Its size.
@@ -127,6 +130,11 @@ impl Pool {
 
     /// How many members run.
     pub fn running(&self) -> usize {
+        if self.life.get() != fork::life() {
+            // A fork child: they are the parent's.
+            self.life.set(fork::life());
+            self.running.set(0);
+        }
         self.running.get()
     }
 
@@ -147,6 +155,11 @@ fn inline(g: &Green, start: Start, arg: *mut c_void) -> &'static Thread {
     // SAFETY: the program's function and argument.
     match unsafe { raise::attempt(g, start, arg) } {
         Outcome::Returned(value) => Thread::ended((0, value)),
+        // A kill or a timeout of the member's own.
+        Outcome::Raised(raised) if !raised.by.is_null() => {
+            raise::again(g, raised);
+            raise::unwind()
+        }
         Outcome::Raised(raised) => {
             raise::report(g, raised.code);
             Thread::ended((raised.code, ptr::null_mut()))

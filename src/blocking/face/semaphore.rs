@@ -43,17 +43,26 @@ impl Semaphore {
         if seconds == 0.0 {
             return Err(Errno(libc::EAGAIN));
         }
-        self.waiters.wait(g, "eventlet_semaphore_acquire", (), deadline, |()| self.put())
+        self.waiters.wait(g, "eventlet_semaphore_acquire", (), deadline, |()| {
+            // There may be as many as fit again by now.
+            if !self.is_full() {
+                self.put();
+            }
+        })
     }
 
     /// Gives one. EOVERFLOW: the bound is reached.
     pub fn release(&self) -> Result<()> {
         here()?;
-        if self.bound >= 0 && self.value.get() >= self.bound || self.value.get() == i64::MAX {
+        if self.is_full() {
             return Err(Errno(libc::EOVERFLOW));
         }
         self.put();
         Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.bound >= 0 && self.value.get() >= self.bound || self.value.get() == i64::MAX
     }
 
     fn put(&self) {

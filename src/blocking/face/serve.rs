@@ -25,7 +25,6 @@ use crate::runtime::hub::unpark;
 use crate::runtime::raise::{self, Outcome};
 use crate::runtime::{Green, Wait, Wake, this};
 
-use super::counted::Counted;
 use super::here;
 use super::thread::{Plan, Thread, spawn};
 use crate::blocking::turn::{AGAIN, Turn};
@@ -183,12 +182,12 @@ fn begin(g: &Green, server: &Server, client: Client) -> Result<()> {
     let client = Box::into_raw(Box::new(client));
     let answer = loop {
         match spawn(Plan::new(body, client.cast())) {
-            Err(Errno(libc::EAGAIN)) if server.running.get() > 0 => {
+            Err(Errno(libc::EAGAIN | libc::ENOMEM)) if server.running.get() > 0 => {
                 if let Err(ended) = server.pause(g, Deadline(clock::now() + NAP.1)) {
                     break Err(ended);
                 }
             }
-            answer => break answer.map(Thread::release),
+            answer => break answer.map(Thread::let_go),
         }
     };
     if answer.is_err() {

@@ -59,6 +59,8 @@ pub struct Thread {
     locals: List<Thread>,
     local: Node<Thread>,
     waiters: Line<()>,
+    /// The life in which it was made: in a fork child it is gone.
+    life: u32,
     /// The program has a reference of its own. (Else it borrows the thread's.)
     handed_out: Cell<bool>,
     links: RefCell<VecDeque<(Linked, *mut c_void)>>,
@@ -130,7 +132,12 @@ pub fn of(green: &Green) -> &'static Thread {
     green.raise.record.set(ptr::from_ref(thread).cast());
     green.raise.at_end.set(Some(|green, code| {
         let thread = of(green);
-        thread.end(code, if code == 0 { identity::result(green.tcb()) } else { ptr::null_mut() });
+        match code {
+            Some(code) => {
+                thread.end(code, if code == 0 { identity::result(green.tcb()) } else { ptr::null_mut() });
+            }
+            None => thread.leave(0, ptr::null_mut()),
+        }
         green.raise.record.set(ptr::null());
         thread.release();
     }));
@@ -166,6 +173,7 @@ impl Thread {
         Thread {
             references: References::new(references),
             handed_out: Cell::new(true),
+            life: fork::life(),
             stage: Cell::new(stage),
             ending: Cell::new((0, ptr::null_mut())),
             green: Cell::new(ptr::null()),
@@ -214,23 +222,34 @@ impl Thread {
 
     /// The end, in the thread itself or, if it never began, in whoever ended it.
     fn end(&self, code: i32, value: *mut c_void) {
-        self.stage.set(Stage::Ended);
-        self.ending.set((code, value));
-        self.local.unlink();
+        self.leave(code, value);
+        self.run_links();
+        // What they have started.
+        self.leave_timeouts();
+    }
+
+    fn leave_timeouts(&self) {
         Timeout::leave_all(self);
         // SAFETY: NULL, or the thread, which is there until its end is over.
         if let Some(green) = unsafe { self.green.get().as_ref() } {
             raise::clear(green);
         }
+    }
+
+    /// Its part of the end.
+    fn leave(&self, code: i32, value: *mut c_void) {
+        self.stage.set(Stage::Ended);
+        self.ending.set((code, value));
+        self.local.unlink();
+        self.leave_timeouts();
+        while let Some(local) = self.locals.pop_front() {
+            // SAFETY: a linked thread has not begun, so it is there.
+            unsafe { (*local.owner()).end_new(raise::EXIT) };
+        }
         self.waiters.give_all(Ok(()));
         // SAFETY: NULL, or a pool that this slot keeps alive.
         if let Some(pool) = unsafe { self.member.replace(ptr::null()).as_ref() } {
             pool.slot_back();
-        }
-        self.run_links();
-        while let Some(local) = self.locals.pop_front() {
-            // SAFETY: a linked thread has not begun, so it is there.
-            unsafe { (*local.owner()).end_new(raise::EXIT) };
         }
     }
 
@@ -263,7 +282,7 @@ impl Thread {
 
     /// Ends it if it has not begun. False: too late.
     fn end_new(&self, code: i32) -> bool {
-        if self.stage.get() != Stage::New {
+        if self.stage.get() != Stage::New || self.is_gone() {
             return false;
         }
         self.end(code, ptr::null_mut());
@@ -286,7 +305,7 @@ impl Thread {
             if !thread.dead() {
                 thread.waiters.wait(g, "eventlet_wait", (), Deadline::NEVER, |()| {})?;
             }
-            Ok(thread.ending.get())
+            Ok(thread.ending())
         })
     }
 
@@ -349,7 +368,17 @@ impl Thread {
 
     /// Whether it has ended.
     pub fn dead(&self) -> bool {
-        self.stage.get() == Stage::Ended
+        self.stage.get() == Stage::Ended || self.is_gone()
+    }
+
+    /// Whether it is the parent's, in a fork child.
+    fn is_gone(&self) -> bool {
+        self.life != fork::life()
+    }
+
+    fn ending(&self) -> Ending {
+        let ended = self.stage.get() == Stage::Ended;
+        if ended { self.ending.get() } else { (raise::EXIT, ptr::null_mut()) }
     }
 
     /// The program releases its reference, if it has one.

@@ -241,14 +241,20 @@ pub fn is_cancelled(tcb: usize) -> bool {
     word & asked != 0 && word & (disabled | exiting) == 0
 }
 
+/// Whether it ends: it has called pthread_exit, or acts on a cancellation.
+pub fn exits(tcb: usize) -> bool {
+    cancel_word(tcb).load(Ordering::Acquire) & identity().cancel_bits.exiting != 0
+}
+
 /// Whether its cancellation type is asynchronous.
 pub fn cancels_at_once(tcb: usize) -> bool {
     cancel_word(tcb).load(Ordering::Acquire) & identity().cancel_bits.asynchronous != 0
 }
 
-/// Whether it is disabled, asked for or not.
+/// Whether cancellation is disabled, asked for or not, or the thread ends already.
 pub fn is_cancel_disabled(tcb: usize) -> bool {
-    cancel_word(tcb).load(Ordering::Acquire) & identity().cancel_bits.disabled != 0
+    let CancelBits { disabled, exiting, .. } = identity().cancel_bits;
+    cancel_word(tcb).load(Ordering::Acquire) & (disabled | exiting) != 0
 }
 
 fn cancel_word(tcb: usize) -> &'static AtomicI32 {

@@ -10,7 +10,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::kernel::fs;
 
-use super::super::entry;
+use super::super::green::this;
+use super::super::{entry, raise};
 use super::block::{self, unlink, word};
 use super::{Identity, identity};
 
@@ -27,7 +28,9 @@ const WORD: usize = size_of::<usize>();
 pub fn finish(owner_died: impl FnMut(*mut c_void)) -> *mut c_void {
     // A destructor that calls pthread_exit comes back here, and the rest of the destructors follows, as natively.
     // SAFETY: the start routine lets no Rust value with a destructor be passed over.
-    while unsafe { entry::enter(destructors, ptr::null_mut()) }.exited() {}
+    while unsafe { entry::enter(destructors, ptr::null_mut()) }.exited() {
+        this().inspect(|green| raise::in_destructor(green));
+    }
     let tcb = fs::get();
     free_buffers(identity(), tcb);
     robust(identity(), tcb, owner_died);
@@ -38,7 +41,9 @@ pub fn finish(owner_died: impl FnMut(*mut c_void)) -> *mut c_void {
 /// The part of the end that the main thread's pthread_exit has: its keys. The rest belongs to exit().
 pub fn finish_first() {
     // SAFETY: as in `finish`.
-    while unsafe { entry::enter(keys_only, ptr::null_mut()) }.exited() {}
+    while unsafe { entry::enter(keys_only, ptr::null_mut()) }.exited() {
+        this().inspect(|green| raise::in_destructor(green));
+    }
 }
 
 extern "C" fn destructors(_: *mut c_void) -> *mut c_void {

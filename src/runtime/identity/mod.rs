@@ -28,7 +28,7 @@ use crate::data::stack::{self, StackSlot};
 use crate::kernel::{fs, options, real::real};
 
 pub use block::{
-    begin, cancel, cancels_at_once, enlist, forked, is_cancel_disabled, is_cancelled, make, result,
+    begin, cancel, cancels_at_once, enlist, exits, forked, is_cancel_disabled, is_cancelled, make, result,
     static_size, tid,
 };
 pub use end::{finish, finish_first};
