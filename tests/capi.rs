@@ -61,10 +61,13 @@ cases!(raise, "raise.c": caught, in_threads, pthread_exits, not_now);
 cases!(handles, "handles.c": none, foreign, freed, let_go);
 cases!(numbers, "numbers.c": sizes, times, no_memory);
 cases!(timeout, "timeout.c": raised, bound, cancelled, with, others, nested, due, taken_along, forked, many);
-cases!(sync, "sync.c": events, semaphores);
-cases!(queue, "queue.c": orders, bounded, fair, not_lost, late, channel, joined, resized, deleted, compared);
-cases!(pool, "pool.c": bounded, slots, empty, given_up, mapped, mapped_on_slots, mapped_for_three, mapped_no_more, piled);
-cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, local_ends, more_links, first, many, cooperative,
+cases!(sync, "sync.c": events, semaphores, bound);
+cases!(nested, "nested.c": waits, replaced, late);
+cases!(lives, "lives.c": in_child);
+cases!(queue, "queue.c": orders, bounded, fair, not_lost, late, channel, joined, resized, deleted, compared, asked);
+cases!(pool, "pool.c": bounded, slots, empty, given_up, mapped, mapped_on_slots, mapped_for_three, mapped_for_the_other,
+    mapped_no_more, piled, piled_in_order, piled_in_place);
+cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, local_ends, local_and_links, more_links, first, many, cooperative,
     forked, child_ends);
 cases!(woken, "woken.c": queues, priorities, others, deleted, due);
 cases!(net, "net.c": inet, local, reuse, defaults, errors, no_descriptor, everywhere, numbers);
@@ -128,9 +131,7 @@ fn groups_alone_and_together() {
         let number = mask.to_string();
         let called = program().arg("call").arg(&number).bare();
         let linked = program().arg("environment").arg(&number).env("EVENTLET_PATCH", &words).bare();
-        // The signal of preemption can end a native select: GAPS.md.
-        let preloaded = program().arg("environment").arg(&number).env("EVENTLET_PATCH", &words);
-        let preloaded = preloaded.env("EVENTLET_PREEMPT", "0").preloaded();
+        let preloaded = program().arg("environment").arg(&number).env("EVENTLET_PATCH", &words).preloaded();
         for outcome in [called, linked, preloaded] {
             let good = outcome.status.success() && outcome.text() == "done\n" && outcome.stderr.is_empty();
             assert!(good, "{words}\n{outcome}");
@@ -138,7 +139,7 @@ fn groups_alone_and_together() {
     }
     // Without a word: all if preloaded, nothing if linked.
     for program in [program(), program().env("EVENTLET_PATCH", "")] {
-        let (linked, preloaded) = (program.clone(), program.env("EVENTLET_PREEMPT", "0"));
+        let (linked, preloaded) = (program.clone(), program);
         for outcome in
             [linked.arg("environment").arg("0").bare(), preloaded.arg("environment").arg("31").preloaded()]
         {
@@ -191,6 +192,42 @@ fn uncaught_in_main_is_status_1() {
         assert_eq!(outcome.status.code(), Some(1), "{outcome}");
         assert!(outcome.errors().starts_with("eventlet: uncaught code 5 in"), "{outcome}");
     }
+}
+
+#[test]
+fn uncaught_outside_of_main_is_status_1() {
+    for form in FORMS {
+        for case in ["after_main", "late_after_main"] {
+            let outcome = run("nested.c", case, form);
+            assert_eq!(outcome.status.code(), Some(1), "{outcome}");
+            assert!(outcome.errors().starts_with("eventlet: uncaught code 5 in"), "{outcome}");
+        }
+        let program = Program::new(crate::common::linked("tests/progs/capi/nested.c", "capi-nested"));
+        let program = program.arg("waits").env("BEFORE_MAIN", "1");
+        let outcome = match form {
+            Form::Linked => program.bare(),
+            Form::Patched => program.env("EVENTLET_PATCH", "all").bare(),
+            Form::Preloaded => program.preloaded(),
+        };
+        assert_eq!(outcome.status.code(), Some(1), "{outcome}");
+        assert!(outcome.errors().starts_with("eventlet: uncaught code 5 in"), "{outcome}");
+    }
+}
+
+#[test]
+fn uncaught_in_a_destructor_is_reported() {
+    for form in FORMS {
+        let outcome = run("nested.c", "in_destructor", form);
+        assert!(outcome.status.success(), "{outcome}");
+        assert!(outcome.errors().starts_with("eventlet: uncaught code 131072 in"), "{outcome}");
+        assert_eq!(outcome.errors().lines().count(), 1, "{outcome}");
+    }
+}
+
+#[test]
+fn libc_leaves_no_mask_behind() {
+    good("nested.c", "masks", Form::Patched);
+    good("nested.c", "masks", Form::Preloaded);
 }
 
 #[test]

@@ -43,8 +43,11 @@ extern "C" {
  * handler of another exception: libstdc++ cannot stack them.
  *
  * One that nobody catches ends its thread. It is what eventlet_wait reports, and one line on stderr unless it is
- * EVENTLET_EXIT. In the first thread it ends the process with exit status 1; pthread_join of a pthread gives
- * PTHREAD_CANCELED.
+ * EVENTLET_EXIT. In the first thread, also before main and after it, it ends the process with exit status 1; pthread_join of
+ * a pthread gives PTHREAD_CANCELED.
+ *
+ * While it is on its way, through cleanup handlers and `catch (...)`, which may wait, kills and timeouts are put off. What is
+ * raised there, or pthread_exit, takes its place.
  *
  * Kills and timeouts are raised in the call in which the thread waits, or in the next one that waits; never while
  * pthread_setcancelstate has disabled cancellation, and never in one of libc's own locks or at a bare futex. What the thread was
@@ -70,7 +73,8 @@ int eventlet_hub_exceptions(int on);
 /* ---- Green threads ---------------------------------------------------------------------------------------------------
  *
  * A handle is counted: a spawn gives you one reference, eventlet_release drops it, whether the thread still runs or not.
- * It stays good after the thread's end until then. */
+ * It stays good after the thread's end until then. In a fork child the caller alone is left: what its parent has handles of
+ * has ended there with EVENTLET_EXIT, no link was called, and nobody waits in its objects. */
 typedef struct eventlet_thread eventlet_thread;
 
 /* Starts fn(arg). Returns before fn runs; threads run in the order of their spawns.

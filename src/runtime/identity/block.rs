@@ -117,7 +117,7 @@ fn empty(identity: &Identity, tcb: usize) -> usize {
         let last = (*entries.sub(1))[0];
         *entries = [0; 2];
         for at in 1..=last {
-            let [_, to_free] = core::mem::replace(&mut *entries.add(at), [0; 2]);
+            let [_, to_free] = core::mem::take(&mut *entries.add(at));
             if to_free != 0 {
                 libc::free(to_free as *mut c_void);
             }

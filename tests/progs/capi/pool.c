@@ -245,6 +245,32 @@ static void mapped_for_three(void) {
     eventlet_pool_delete(pool);
 }
 
+/* One of two who ask is killed: the other one has what it left. */
+static void *slow_one(void *arg) { return eventlet_sleep(0.003), arg; }
+static void *asks_once(void *iter) { return eventlet_iter_next(iter, NULL) == 1 ? NULL : N(errno); }
+static void mapped_for_the_other(void) {
+    void *code;
+    drawn = 98;
+    pool = eventlet_pool_new(1);
+    eventlet_iter *iter = eventlet_pool_imap(pool, slow_one, to_99, NULL);
+    eventlet_thread *one = eventlet_spawn(asks_once, iter), *other = eventlet_spawn(asks_once, iter);
+    eventlet_sleep(0.001);
+    check(eventlet_kill(one, 0) == 0 && ended(one) == EVENTLET_EXIT);
+    check(eventlet_wait(other, &code) == 0 && code == NULL);
+    eventlet_release(other);
+    check(eventlet_iter_next(iter, NULL) == 0);
+    eventlet_iter_delete(iter);
+    /* Deleted while its drawer waits for room: that goes as well. */
+    drawn = 0;
+    iter = eventlet_pool_imap(pool, same, to_99, NULL);
+    check(eventlet_iter_next(iter, NULL) == 1);
+    eventlet_sleep(0.001);
+    eventlet_iter_delete(iter);
+    eventlet_sleep(0);
+    check(eventlet_pool_waitall(pool) == 0 && eventlet_pool_free(pool) == 1 && drawn < 10);
+    eventlet_pool_delete(pool);
+}
+
 /* How an iteration ends that cannot go on. */
 static void mapped_no_more(void) {
     eventlet_hub_exceptions(0);
@@ -281,6 +307,43 @@ static void *next_of(void *pile) {
     void *result = NULL;
     check(eventlet_pile_next(pile, &result) == 1);
     return result;
+}
+
+/* Two who ask a pile are killed: the others have the results in the order of spawning still. */
+static void *next_or_code(void *pile) { return eventlet_pile_next(pile, NULL) == 1 ? NULL : N(errno); }
+static void piled_in_order(void) {
+    eventlet_pile *pile = eventlet_pile_new(10);
+    void *result;
+    for (intptr_t i = 1; i <= 4; i++) check(eventlet_pile_spawn(pile, i < 3 ? slow_one : same, N(i)) == 0);
+    eventlet_thread *first = eventlet_spawn(next_or_code, pile), *second = eventlet_spawn(next_or_code, pile);
+    eventlet_sleep(0);
+    check(eventlet_kill(first, 0) == 0 && eventlet_kill(second, 0) == 0);
+    check(ended(first) == EVENTLET_EXIT && ended(second) == EVENTLET_EXIT);
+    for (intptr_t i = 1; i <= 4; i++) check(eventlet_pile_next(pile, &result) == 1 && result == N(i));
+    check(eventlet_pile_next(pile, &result) == 0);
+    eventlet_pile_delete(pile);
+}
+
+/* A timeout of a member's is the member's, also while it runs a function in place; what the function raises is the handle's. */
+static void *in_place(void *fn) {
+    eventlet_thread *thread = eventlet_pool_spawn(pool, fn == N(1) ? sleeps : raises, fn == N(1) ? NULL : N(EDOM));
+    return N(ended(thread));
+}
+static void *bounded_in_place(void *fn) {
+    void *code = NULL;
+    return eventlet_with_timeout(0.001, in_place, fn, &code) ? N(errno) : code;
+}
+static void piled_in_place(void) {
+    void *code;
+    eventlet_hub_exceptions(0);
+    pool = eventlet_pool_new(1);
+    eventlet_thread *member = eventlet_pool_spawn(pool, bounded_in_place, N(1));
+    check(eventlet_wait(member, &code) == 0 && code == N(ETIMEDOUT));
+    eventlet_release(member);
+    member = eventlet_pool_spawn(pool, bounded_in_place, N(2));
+    check(eventlet_wait(member, &code) == 0 && code == N(EDOM));
+    eventlet_release(member);
+    eventlet_pool_delete(pool);
 }
 
 static void piled(void) {
@@ -328,6 +391,6 @@ static void piled(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(bounded), CASE(slots), CASE(empty), CASE(given_up), CASE(mapped), CASE(mapped_on_slots), CASE(mapped_for_three), CASE(mapped_no_more), CASE(piled)};
+    struct test tests[] = {CASE(bounded), CASE(slots), CASE(empty), CASE(given_up), CASE(mapped), CASE(mapped_on_slots), CASE(mapped_for_three), CASE(mapped_for_the_other), CASE(mapped_no_more), CASE(piled), CASE(piled_in_order), CASE(piled_in_place)};
     return RUN(argc, argv, tests);
 }

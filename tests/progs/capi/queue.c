@@ -300,7 +300,28 @@ static void compared(void) {
     eventlet_queue_delete(sorted);
 }
 
+/* A real thread asks while others put and get. */
+static volatile int over;
+static void *asks(void *queue) {
+    while (!over) check(eventlet_queue_qsize(queue) <= 3 && eventlet_queue_full(queue) <= 1 && eventlet_queue_empty(queue) <= 1);
+    return queue;
+}
+static void *has_it_asked(void *queue) { return eventlet_tpool_execute(asks, queue, NULL), queue; }
+static void *puts_some(void *queue) {
+    for (int i = 0; i < 20000; i++) check(eventlet_queue_put(queue, queue, -1) == 0);
+    return queue;
+}
+static void asked(void) {
+    void *item;
+    eventlet_queue *queue = eventlet_queue_new(3);
+    eventlet_thread *asker = eventlet_spawn(has_it_asked, queue), *putter = eventlet_spawn(puts_some, queue);
+    for (int i = 0; i < 20000; i++) check(eventlet_queue_get(queue, &item, -1) == 0);
+    over = 1;
+    check(ended(asker) == 0 && ended(putter) == 0);
+    eventlet_queue_delete(queue);
+}
+
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(orders), CASE(bounded), CASE(fair), CASE(not_lost), CASE(late), CASE(channel), CASE(joined), CASE(resized), CASE(deleted), CASE(compared)};
+    struct test tests[] = {CASE(orders), CASE(bounded), CASE(fair), CASE(not_lost), CASE(late), CASE(channel), CASE(joined), CASE(resized), CASE(deleted), CASE(compared), CASE(asked)};
     return RUN(argc, argv, tests);
 }

@@ -77,7 +77,19 @@ static void semaphores(void) {
     fails(eventlet_semaphore_acquire(NULL, 0), EINVAL);
 }
 
+/* A killed waiter gives back what it was woken for, but not above the bound. */
+static void bound(void) {
+    semaphore = eventlet_semaphore_new(0, 1);
+    eventlet_thread *waiter = eventlet_spawn(takes, "never");
+    eventlet_sleep(0);
+    check(eventlet_semaphore_release(semaphore) == 0 && eventlet_semaphore_release(semaphore) == 0);
+    check(eventlet_kill(waiter, 0) == 0 && ended(waiter) == EVENTLET_EXIT);
+    check(eventlet_semaphore_value(semaphore) == 1);
+    fails(eventlet_semaphore_release(semaphore), EOVERFLOW);
+    eventlet_semaphore_delete(semaphore);
+}
+
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(events), CASE(semaphores)};
+    struct test tests[] = {CASE(events), CASE(semaphores), CASE(bound)};
     return RUN(argc, argv, tests);
 }

@@ -410,9 +410,22 @@ static void forked(void) {
     check(ended(other) == 0);
 }
 
+/* They go with their spawner at its end, before its links run. */
+static void sleeps_in_link(eventlet_thread *thread, void *arg) { (void)thread, (void)arg, eventlet_sleep(0.003); }
+static eventlet_thread *local_one;
+static void *spawns_local(void *arg) {
+    local_one = eventlet_spawn_after_local(0.001, noted, "never");
+    check(eventlet_link(eventlet_getcurrent(), sleeps_in_link, NULL) == 0);
+    return arg;
+}
+static void local_and_links(void) {
+    check(ended(eventlet_spawn(spawns_local, NULL)) == 0 && ended(local_one) == EVENTLET_EXIT);
+    traced("");
+}
+
 int main(int argc, char **argv) {
     struct test tests[] = {CASE(order), CASE(waiters), CASE(after), CASE(cancelled), CASE(killed), CASE(links), CASE(current),
-                           CASE(local_ends), CASE(more_links), CASE(first),
+                           CASE(local_ends), CASE(local_and_links), CASE(more_links), CASE(first),
                            CASE(many), CASE(cooperative), CASE(forked), CASE(child_ends)};
     return RUN(argc, argv, tests);
 }
