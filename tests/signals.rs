@@ -22,7 +22,7 @@ mod owners {
 }
 
 mod old_signals {
-    cases!("old_signals.c": masks, pausing, pausing_by_mask, by_signal, by_sysv_signal, by_sigset, by_sigvec);
+    cases!("old_signals.c": masks, pausing, pausing_by_mask, by_signal, by_sysv_signal, by_sigset, by_sigvec, by_sigignore);
 }
 
 /// A signal ends a wait, and the wake-up comes before the thread had its turn.

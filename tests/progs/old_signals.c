@@ -136,9 +136,31 @@ static void by_signal(void) { delivered(signal); }
 static void by_sysv_signal(void) { delivered(sysv_signal); }
 static void by_sigset(void) { delivered(sigset); }
 
+/* Ignored by one call, from a thread, also what waits already. */
+static void *ignores(void *arg) {
+    struct sigaction now;
+    must(signal(SIGUSR1, handler) == SIG_ERR ? -1 : 0);
+    must(sighold(SIGUSR1));
+    must(raise(SIGUSR1));
+    must(sigignore(SIGUSR1));
+    must(sigaction(SIGUSR1, NULL, &now));
+    printf("ignored %d, handled %d\n", now.sa_handler == SIG_IGN, handled);
+    must(sigrelse(SIGUSR1));
+    must(kill(getpid(), SIGUSR1));
+    usleep(1000);
+    must(signal(SIGUSR1, handler) == SIG_IGN ? 0 : -1);
+    printf("handled %d\n", handled);
+    must(raise(SIGUSR1));
+    printf("handled %d\n", handled);
+    show(sigignore(SIGKILL));
+    show(sigignore(0));
+    return arg;
+}
+static void by_sigignore(void) { join(spawn(ignores, NULL)); }
+
 int main(int argc, char **argv) {
     must(sem_init(&begun, 0, 0));
     struct test tests[] = {CASE(masks),          CASE(pausing),   CASE(pausing_by_mask), CASE(by_signal),
-                           CASE(by_sysv_signal), CASE(by_sigset), CASE(by_sigvec)};
+                           CASE(by_sysv_signal), CASE(by_sigset), CASE(by_sigvec), CASE(by_sigignore)};
     return RUN(argc, argv, tests);
 }

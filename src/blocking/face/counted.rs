@@ -17,13 +17,13 @@ use crate::kernel::{Errno, Result};
 /// How many hold it, and the mark of what the program may use.
 pub struct References {
     count: Cell<usize>,
-    mark: Cell<[u8; 8]>,
+    mark: Cell<u64>,
 }
 
 impl References {
     /// So many.
     pub const fn new(count: usize) -> References {
-        References { count: Cell::new(count), mark: Cell::new([0; 8]) }
+        References { count: Cell::new(count), mark: Cell::new(0) }
     }
 }
 
@@ -42,7 +42,7 @@ pub unsafe trait Counted: Sized + 'static {
     /// Where they are: `offset_of!`.
     const REFERENCES: usize;
     /// What marks it; of this type alone.
-    const MARK: [u8; 8];
+    const MARK: u64;
 
     /// Their count.
     #[inline(always)]
@@ -63,7 +63,7 @@ pub unsafe trait Counted: Sized + 'static {
         // SAFETY: file header.
         unsafe {
             let references = handle.byte_add(Self::REFERENCES).cast::<References>();
-            let mark = (&raw const (*references).mark).cast::<[u8; 8]>().read_volatile();
+            let mark = (&raw const (*references).mark).cast::<u64>().read_volatile();
             (mark == Self::MARK).then(|| &*handle)
         }
     }
@@ -87,7 +87,7 @@ pub unsafe trait Counted: Sized + 'static {
     /// The handle is none any more, though others may hold it still.
     fn withdraw(&self) {
         // SAFETY: our own word; volatile, since it is looked at when the object is gone.
-        unsafe { self.references().mark.as_ptr().write_volatile([0; 8]) };
+        unsafe { self.references().mark.as_ptr().write_volatile(0) };
     }
 
     /// One reference more.

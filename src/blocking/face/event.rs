@@ -62,5 +62,5 @@ impl Event {
 // SAFETY: it lies there.
 unsafe impl Counted for Event {
     const REFERENCES: usize = offset_of!(Event, references);
-    const MARK: [u8; 8] = *b"event   ";
+    const MARK: u64 = u64::from_ne_bytes(*b"event   ");
 }

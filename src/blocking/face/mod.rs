@@ -28,10 +28,13 @@ use crate::runtime::{Green, current, raise, spawn};
 
 /// The calling green thread, made one if it is the process's first. EPERM: a foreign thread, a signal handler, or a libc
 /// that the library does not understand.
+#[inline(always)]
 pub fn here() -> Result<&'static Green> {
-    if let Some(green) = current() {
-        return Ok(green);
-    }
+    current().map_or_else(first_call, Ok)
+}
+
+#[cold]
+fn first_call() -> Result<&'static Green> {
     if !installed() || !spawn::ready() {
         return Err(Errno(libc::EPERM));
     }

@@ -68,7 +68,7 @@ impl Pile {
 // SAFETY: it lies there.
 unsafe impl Counted for Pile {
     const REFERENCES: usize = offset_of!(Pile, references);
-    const MARK: [u8; 8] = *b"pile    ";
+    const MARK: u64 = u64::from_ne_bytes(*b"pile    ");
 }
 
 impl Drop for Pile {
@@ -194,7 +194,7 @@ impl Iter {
 // SAFETY: it lies there.
 unsafe impl Counted for Iter {
     const REFERENCES: usize = offset_of!(Iter, references);
-    const MARK: [u8; 8] = *b"iter    ";
+    const MARK: u64 = u64::from_ne_bytes(*b"iter    ");
 }
 
 struct Draw {

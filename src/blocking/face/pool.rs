@@ -147,7 +147,7 @@ impl Pool {
 // SAFETY: it lies there.
 unsafe impl Counted for Pool {
     const REFERENCES: usize = offset_of!(Pool, references);
-    const MARK: [u8; 8] = *b"pool    ";
+    const MARK: u64 = u64::from_ne_bytes(*b"pool    ");
 }
 
 /// Runs a function in place; a handle that has ended.

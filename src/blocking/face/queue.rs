@@ -223,5 +223,5 @@ impl Queue {
 // SAFETY: it lies there.
 unsafe impl Counted for Queue {
     const REFERENCES: usize = offset_of!(Queue, references);
-    const MARK: [u8; 8] = *b"queue   ";
+    const MARK: u64 = u64::from_ne_bytes(*b"queue   ");
 }

@@ -85,5 +85,5 @@ impl Semaphore {
 // SAFETY: it lies there.
 unsafe impl Counted for Semaphore {
     const REFERENCES: usize = offset_of!(Semaphore, references);
-    const MARK: [u8; 8] = *b"semaphor";
+    const MARK: u64 = u64::from_ne_bytes(*b"semaphor");
 }

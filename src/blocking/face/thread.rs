@@ -409,5 +409,5 @@ impl Thread {
 // SAFETY: it lies there.
 unsafe impl Counted for Thread {
     const REFERENCES: usize = offset_of!(Thread, references);
-    const MARK: [u8; 8] = *b"thread  ";
+    const MARK: u64 = u64::from_ne_bytes(*b"thread  ");
 }

@@ -32,7 +32,7 @@ pub struct Timeout {
 // SAFETY: it lies there.
 unsafe impl Counted for Timeout {
     const REFERENCES: usize = offset_of!(Timeout, references);
-    const MARK: [u8; 8] = *b"timeout ";
+    const MARK: u64 = u64::from_ne_bytes(*b"timeout ");
 }
 
 impl Timeout {
