@@ -40,16 +40,19 @@ pub unsafe fn read(green: &'static Green, fd: c_int, buffer: *mut c_void, n: usi
                 || n,
                 || syscall!(libc::SYS_recvfrom, fd, buffer, n, libc::MSG_DONTWAIT),
             ) {
-                Err(Errno(libc::ENOTSOCK)) => turn = reborn(turn, Side::Read)?,
+                NO_SOCKET => turn = reborn(turn, Side::Read)?,
                 answer => return answer,
             }
         }
-        read_any(turn, buffer, n)
+        match read_any(&mut turn, buffer, n) {
+            NO_SOCKET => read_any(&mut reborn(turn, Side::Read)?, buffer, n),
+            answer => answer,
+        }
     }
 }
 
 #[inline(never)]
-unsafe fn read_any(mut turn: Turn, buffer: *mut c_void, n: usize) -> Result<usize> {
+unsafe fn read_any(turn: &mut Turn, buffer: *mut c_void, n: usize) -> Result<usize> {
     let fd = turn.fd;
     // SAFETY: the C function's contract.
     unsafe {
@@ -57,13 +60,13 @@ unsafe fn read_any(mut turn: Turn, buffer: *mut c_void, n: usize) -> Result<usiz
             // As in the kernel: nothing to read is nothing to wait for.
             _ if n == 0 || is_endless(buffer, n) => syscall!(libc::SYS_read, fd, buffer, n),
             Kind::Tcp | Kind::Stream | Kind::Datagram => socket::receive(
-                &mut turn,
+                turn,
                 || n,
                 || syscall!(libc::SYS_recvfrom, fd, buffer, n, libc::MSG_DONTWAIT),
             ),
             Kind::Pipe | Kind::Event | Kind::Device => {
                 let one = iovec { iov_base: buffer, iov_len: n };
-                nowait::read(&mut turn, &one, 1)
+                nowait::read(turn, &one, 1)
             }
             Kind::Inline | Kind::Unknown => inline(turn.green, syscall!(libc::SYS_read, fd, buffer, n)),
         }
@@ -78,6 +81,17 @@ fn is_empty(buffers: *const iovec, count: c_int) -> bool {
 /// `readv`.
 pub unsafe fn readv(green: &'static Green, fd: c_int, buffers: *const iovec, count: c_int) -> Result<usize> {
     let mut turn = Turn::new(green, fd, Side::Read, "readv")?;
+    // SAFETY: the C function's contract.
+    unsafe {
+        match read_vector(&mut turn, buffers, count) {
+            NO_SOCKET => read_vector(&mut reborn(turn, Side::Read)?, buffers, count),
+            answer => answer,
+        }
+    }
+}
+
+unsafe fn read_vector(turn: &mut Turn, buffers: *const iovec, count: c_int) -> Result<usize> {
+    let fd = turn.fd;
     // SAFETY: the C function's contract; a socket's message only points at the caller's vector.
     unsafe {
         match kind::of(fd, turn.entry) {
@@ -87,12 +101,12 @@ pub unsafe fn readv(green: &'static Green, fd: c_int, buffers: *const iovec, cou
             kind if kind.is_socket() => {
                 let total = || Rest::new(buffers, count as usize).total();
                 let mut message = socket::message(buffers, count as usize);
-                socket::receive(&mut turn, total, || {
+                socket::receive(turn, total, || {
                     syscall!(libc::SYS_recvmsg, fd, &mut message, libc::MSG_DONTWAIT)
                 })
             }
-            Kind::Pipe | Kind::Event | Kind::Device => nowait::read(&mut turn, buffers, count as usize),
-            _ => inline(green, syscall!(libc::SYS_readv, fd, buffers, count)),
+            Kind::Pipe | Kind::Event | Kind::Device => nowait::read(turn, buffers, count as usize),
+            _ => inline(turn.green, syscall!(libc::SYS_readv, fd, buffers, count)),
         }
     }
 }
@@ -105,37 +119,35 @@ pub unsafe fn write(green: &'static Green, fd: c_int, buffer: *const c_void, n: 
     unsafe {
         if turn.entry.kind() == Kind::Tcp && !is_endless(buffer, n) {
             match socket::deliver_bytes(&mut turn, buffer, n, 0) {
-                Err(Errno(libc::ENOTSOCK)) => turn = reborn(turn, Side::Write)?,
+                NO_SOCKET => turn = reborn(turn, Side::Write)?,
                 answer => return answer,
             }
         }
-        write_any(turn, buffer, n)
+        match write_any(&mut turn, buffer, n) {
+            NO_SOCKET => write_any(&mut reborn(turn, Side::Write)?, buffer, n),
+            answer => answer,
+        }
     }
 }
 
 #[inline(never)]
-unsafe fn write_any(mut turn: Turn, buffer: *const c_void, n: usize) -> Result<usize> {
+unsafe fn write_any(turn: &mut Turn, buffer: *const c_void, n: usize) -> Result<usize> {
     let fd = turn.fd;
     // SAFETY: the C function's contract.
     unsafe {
         match kind::of(fd, turn.entry) {
             _ if is_endless(buffer, n) => syscall!(libc::SYS_write, fd, buffer, n),
-            Kind::Tcp | Kind::Stream => socket::deliver_bytes(&mut turn, buffer, n, 0),
+            Kind::Tcp | Kind::Stream => socket::deliver_bytes(turn, buffer, n, 0),
             Kind::Datagram => {
-                let flags = record_end(&turn) | libc::MSG_DONTWAIT;
-                socket::deliver_record(&mut turn, || syscall!(libc::SYS_sendto, fd, buffer, n, flags))
+                let flags = record_end(turn) | libc::MSG_DONTWAIT;
+                socket::deliver_record(turn, || syscall!(libc::SYS_sendto, fd, buffer, n, flags))
             }
             kind @ (Kind::Pipe | Kind::Event | Kind::Device) if n > 0 => {
                 let one = iovec { iov_base: buffer.cast_mut(), iov_len: n };
                 if kind == Kind::Event {
-                    nowait::write_event(
-                        &mut turn,
-                        &one,
-                        1,
-                        if n == 8 { buffer.cast() } else { core::ptr::null() },
-                    )
+                    nowait::write_event(turn, &one, 1, if n == 8 { buffer.cast() } else { core::ptr::null() })
                 } else {
-                    nowait::write(&mut turn, &one, 1)
+                    nowait::write(turn, &one, 1)
                 }
             }
             _ => inline(turn.green, syscall!(libc::SYS_write, fd, buffer, n)),
@@ -146,6 +158,17 @@ unsafe fn write_any(mut turn: Turn, buffer: *const c_void, n: usize) -> Result<u
 /// `writev`.
 pub unsafe fn writev(green: &'static Green, fd: c_int, buffers: *const iovec, count: c_int) -> Result<usize> {
     let mut turn = Turn::new(green, fd, Side::Write, "writev")?;
+    // SAFETY: the C function's contract.
+    unsafe {
+        match write_vector(&mut turn, buffers, count) {
+            NO_SOCKET => write_vector(&mut reborn(turn, Side::Write)?, buffers, count),
+            answer => answer,
+        }
+    }
+}
+
+unsafe fn write_vector(turn: &mut Turn, buffers: *const iovec, count: c_int) -> Result<usize> {
+    let fd = turn.fd;
     // SAFETY: the C function's contract; a socket's message only points at the caller's vector.
     unsafe {
         match kind::of(fd, turn.entry) {
@@ -153,16 +176,16 @@ pub unsafe fn writev(green: &'static Green, fd: c_int, buffers: *const iovec, co
                 syscall!(libc::SYS_writev, fd, buffers, count)
             }
             kind if kind.is_stream() => {
-                socket::deliver_message(&mut turn, &socket::message(buffers, count as usize), 0)
+                socket::deliver_message(turn, &socket::message(buffers, count as usize), 0)
             }
             Kind::Datagram => {
                 let message = socket::message(buffers, count as usize);
-                let flags = record_end(&turn) | libc::MSG_DONTWAIT;
-                socket::deliver_record(&mut turn, || syscall!(libc::SYS_sendmsg, fd, &message, flags))
+                let flags = record_end(turn) | libc::MSG_DONTWAIT;
+                socket::deliver_record(turn, || syscall!(libc::SYS_sendmsg, fd, &message, flags))
             }
-            Kind::Event => nowait::write_event(&mut turn, buffers, count as usize, core::ptr::null()),
-            Kind::Pipe | Kind::Device => nowait::write(&mut turn, buffers, count as usize),
-            _ => inline(green, syscall!(libc::SYS_writev, fd, buffers, count)),
+            Kind::Event => nowait::write_event(turn, buffers, count as usize, core::ptr::null()),
+            Kind::Pipe | Kind::Device => nowait::write(turn, buffers, count as usize),
+            _ => inline(turn.green, syscall!(libc::SYS_writev, fd, buffers, count)),
         }
     }
 }
@@ -180,6 +203,9 @@ pub fn is_plain_vector(fd: c_int, offset: libc::off_t, flags: c_int) -> bool {
 fn record_end(turn: &Turn) -> c_int {
     if turn.entry.has(flag::RECORDS) { libc::MSG_EOR } else { 0 }
 }
+
+/// What was known of the number is not so.
+const NO_SOCKET: Result<usize> = Err(Errno(libc::ENOTSOCK));
 
 /// The number was closed and came back as something else where no row saw it: starts anew.
 #[cold]

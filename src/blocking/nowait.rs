@@ -113,6 +113,7 @@ pub unsafe fn write(turn: &mut Turn, buffers: *const iovec, count: usize) -> Res
             Ok((count, more)) => {
                 written += count;
                 rest.skip(count);
+                turn.has_part();
                 answers::wrote(turn.entry);
                 if !more || rest.total() == 0 {
                     break;

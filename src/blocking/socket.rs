@@ -411,6 +411,7 @@ pub fn after_wait(turn: &Turn) -> Result<()> {
 fn deliver_rest(turn: &mut Turn, mut rest: Rest<'_>, flags: c_int, mut sent: usize) -> Result<usize> {
     let now = flags | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     rest.skip(sent);
+    turn.has_part();
     loop {
         let (window, count) = rest.window();
         let part = message(window.as_ptr(), count);

@@ -85,6 +85,11 @@ impl Turn {
         self.restarts = false;
     }
 
+    /// Something was transferred. What it waits for now is only the rest, and no handler's SA_RESTART holds it there.
+    pub fn has_part(&mut self) {
+        self.restarts = false;
+    }
+
     /// Whether a reader may wait without asking: it is empty, no edge came since, and the program did not ask for
     /// non-blocking mode.
     #[inline(always)]

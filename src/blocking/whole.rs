@@ -42,6 +42,7 @@ pub(super) fn receive_all<'a>(
                 if count == 0 || alone || ending || got >= whole().total() {
                     break;
                 }
+                turn.has_part();
                 rest.get_or_insert_with(whole).skip(if peeks { 0 } else { count });
                 if !peeks && !turn.entry.short_read() {
                     continue;

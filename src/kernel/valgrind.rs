@@ -14,6 +14,7 @@ const FREELIKE_BLOCK: usize = 0x1302;
 const STACK_REGISTER: usize = 0x1501;
 const STACK_DEREGISTER: usize = 0x1502;
 const MAKE_MEM_UNDEFINED: usize = 0x4d43_0001;
+const MAKE_MEM_DEFINED: usize = 0x4d43_0002;
 
 /// Valgrind's answer; 0 without it.
 #[inline(always)]
@@ -76,4 +77,9 @@ pub fn freed(block: *mut u8) {
 /// Our heap uses a block's memory again.
 pub fn reused(block: *mut u8, size: usize) {
     request(MAKE_MEM_UNDEFINED, [block as usize, size, 0, 0]);
+}
+
+/// What lies there may be looked at, whatever it is.
+pub fn defined(place: usize, size: usize) {
+    request(MAKE_MEM_DEFINED, [place, size, 0, 0]);
 }

@@ -19,7 +19,7 @@ use core::ffi::{c_char, c_int, c_void};
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::kernel::fs;
+use crate::kernel::{fs, valgrind};
 
 use super::identity;
 
@@ -46,8 +46,11 @@ unsafe extern "C" {
 /// # Safety
 /// It is in force, or before one that is.
 pub unsafe fn is_frame(buffer: *const Buffer) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe { (*buffer)[12] == MARK }
+    // SAFETY: the caller's promise. A handler's has anything there.
+    let mark = unsafe { &raw const (*buffer)[12] };
+    valgrind::defined(mark.addr(), size_of::<usize>());
+    // SAFETY: as above.
+    unsafe { *mark == MARK }
 }
 
 /// libc's own frame below main's, to which pthread_exit unwinds when main has returned.

@@ -22,8 +22,8 @@ use crate::syscall;
 use super::green::{Green, this};
 use super::hub::{active, hub};
 use super::{
-    cpu, credentials, descriptors, identity, inbox, offload, parking, preempt, raise, served, signals, spawn,
-    steps, uring,
+    cpu, credentials, descriptors, identity, inbox, offload, parameters, parking, preempt, raise, served,
+    signals, spawn, steps, uring,
 };
 
 /// The value of a bypass while the thread's vfork child runs.
@@ -61,7 +61,7 @@ pub fn in_child() -> bool {
 #[inline(always)]
 pub fn sharing<T>(green: &Green, call: impl FnOnce() -> T) -> T {
     descriptors::all_shared();
-    signals::inherited(green, false, || {
+    inherited(green, false, || {
         green.bypass.set(VFORK);
         let answer = call();
         green.bypass.set(0);
@@ -69,25 +69,34 @@ pub fn sharing<T>(green: &Green, call: impl FnOnce() -> T) -> T {
     })
 }
 
+fn inherited<T>(green: &Green, exec: bool, call: impl FnOnce() -> T) -> T {
+    parameters::lend(green);
+    let answer = signals::inherited(green, exec, call);
+    parameters::take_back();
+    answer
+}
+
 /// Runs `call`, an exec of `green`. It returns if that fails.
 pub fn exec<T>(green: &Green, call: impl FnOnce() -> T) -> T {
-    signals::inherited(green, true, call)
+    inherited(green, true, call)
 }
 
 /// Runs `call`, in which libc starts a program.
 pub fn starting<T>(green: &Green, call: impl FnOnce() -> T) -> T {
-    signals::inherited(green, false, call)
+    inherited(green, false, call)
 }
 
 /// Before a vfork: the child inherits the mask.
 pub fn before_vfork(green: &Green) {
     descriptors::all_shared();
+    parameters::lend(green);
     signals::expose(green);
 }
 
 /// In the parent, after it.
 pub fn after_vfork(green: &Green) {
     signals::hide(green);
+    parameters::take_back();
 }
 
 /// What the parent does after a fork (pthread_atfork).
@@ -106,7 +115,7 @@ pub extern "C" fn child() {
     }
     signals::forked();
     if let Some(green) = this() {
-        enforce(green);
+        parameters::adopt(green);
         // SAFETY: getpid takes nothing.
         let pid = unsafe { syscall!(libc::SYS_getpid) }.unwrap_or(0);
         identity::forked(green.tcb(), pid as i32);
@@ -129,22 +138,6 @@ pub extern "C" fn child() {
     cpu::forked();
     credentials::forked();
     stats::reset();
-}
-
-/// Puts in force what the thread kept of affinity, scheduling parameters and nice value.
-fn enforce(green: &Green) {
-    // SAFETY: live memory of those sizes.
-    unsafe {
-        if let Some(kept) = green.affinity.take() {
-            let _ = syscall!(libc::SYS_sched_setaffinity, 0, size_of_val(&kept), &kept);
-        }
-        if let Some(kept) = green.scheduling.take() {
-            let _ = syscall!(libc::SYS_sched_setscheduler, 0, kept.policy, &kept.priority);
-        }
-        if let Some(kept) = green.nice.take() {
-            let _ = syscall!(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, kept);
-        }
-    }
 }
 
 /// Whether `green` made this process by a fork and is its first thread now.

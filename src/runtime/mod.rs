@@ -22,6 +22,7 @@ pub mod identity;
 pub mod inbox;
 pub mod offload;
 pub mod overflow;
+mod parameters;
 pub mod parking;
 pub mod poller;
 pub mod preempt;

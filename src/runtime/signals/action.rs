@@ -17,6 +17,7 @@ use crate::kernel::signal::{self, Action};
 use crate::kernel::{Errno, Result};
 use crate::runtime::preempt;
 
+use super::queue;
 use super::wrapper::wrapper;
 
 /// glibc's own (SIGCANCEL, SIGSETXID): the program cannot reach them, and we leave them alone.
@@ -117,7 +118,16 @@ pub fn set(sig: c_int, new: &Action) -> Result<Action> {
         unsafe { signal::set_action(sig, &for_kernel(sig, new)) }.map(|kernel| as_wanted(kernel, before))
     });
     signal::set_mask(mask);
+    // What is ignored does not wait (POSIX, sigaction).
+    if old.is_ok() && is_ignored(sig, new.handler) {
+        queue::drop_signal(sig);
+    }
     old
+}
+
+fn is_ignored(sig: c_int, handler: usize) -> bool {
+    let by_default = [libc::SIGCHLD, libc::SIGCONT, libc::SIGURG, libc::SIGWINCH].contains(&sig);
+    handler == libc::SIG_IGN || handler == libc::SIG_DFL && by_default
 }
 
 /// SA_RESETHAND: the default action is in force from here on.

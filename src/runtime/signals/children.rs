@@ -6,10 +6,9 @@
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-use crate::kernel::signal::bit;
 use crate::runtime::green::Green;
 
-use super::{mask, thread};
+use super::{takes, thread};
 
 const KNOWN: usize = 1024;
 
@@ -51,7 +50,12 @@ pub(super) fn preferred(sig: c_int) -> Option<&'static Green> {
     if sig != libc::SIGCHLD || maker == 0 {
         return None;
     }
-    thread(maker).filter(|green| !mask::blocks(green, sig) || green.awaited.get() & bit(sig) != 0)
+    thread(maker).filter(|green| takes(green, sig))
+}
+
+/// Whether `green` has made one of those that are known.
+pub(super) fn has_made(green: &Green) -> bool {
+    MADE.iter().any(|entry| entry.load(Ordering::Relaxed) as c_int == green.tid.get())
 }
 
 /// In a fork child: it has made none.

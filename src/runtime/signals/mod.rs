@@ -94,6 +94,14 @@ pub fn deliver(green: &Green) -> Option<Wake> {
     if queue::any() { deliver_queued(green) } else { None }
 }
 
+/// Sends `sig` to `green`, which is on the processor and does not block it. The kernel must let it through now, also in a call
+/// that waits with another mask.
+fn resend(green: &Green, sig: c_int, info: &libc::siginfo_t) {
+    mask::load_for(green, sig);
+    wrapper::resend(sig, info);
+    mask::load(green);
+}
+
 #[cold]
 fn deliver_queued(green: &Green) -> Option<Wake> {
     let mut answer = None;
@@ -102,9 +110,7 @@ fn deliver_queued(green: &Green) -> Option<Wake> {
         !mask::blocks(green, sig) && green.awaited.get() & bit(sig) == 0 && is_for(green, sig, target)
     }) {
         let action = action::seen(sig).unwrap_or_default();
-        // The kernel must let it through now, also in a call that waits with another mask.
-        mask::load(green);
-        wrapper::resend(sig, &info);
+        resend(green, sig, &info);
         answer = match (answer, action.flags & libc::SA_RESTART as usize) {
             _ if !action.is_handler() => answer,
             (None | Some(Wake::Restart), restart) if restart != 0 => Some(Wake::Restart),
@@ -120,8 +126,13 @@ fn is_for(green: &Green, sig: c_int, target: *const Green) -> bool {
         || target.is_null()
             && match children::preferred(sig) {
                 Some(preferred) => ptr::eq(preferred, green),
-                None => green.is_first() || mask::blocks(&hub().first, sig),
+                None => green.is_first() || !takes(&hub().first, sig),
             }
+}
+
+/// Whether `green` takes `sig`, by a handler or by a wait for it.
+fn takes(green: &Green, sig: c_int) -> bool {
+    !mask::blocks(green, sig) || green.awaited.get() & bit(sig) != 0
 }
 
 /// Unparks the threads for which signals wait. Between rounds.
@@ -154,7 +165,7 @@ fn eligible(sig: c_int) -> Option<&'static Green> {
     if let Some(preferred) = children::preferred(sig) {
         return Some(preferred);
     }
-    if !mask::blocks(first, sig) {
+    if takes(first, sig) {
         return Some(first);
     }
     find(|green| !mask::blocks(green, sig)).or_else(|| find(|green| green.awaited.get() & bit(sig) != 0))
@@ -194,7 +205,7 @@ pub fn send(target: &Green, sig: c_int, info: &libc::siginfo_t) -> Result<()> {
     action::seen(sig)?;
     let here = this().is_some_and(|green| ptr::eq(green, target)) && !target.in_bypass();
     if here && !mask::blocks(target, sig) {
-        wrapper::resend(sig, info);
+        resend(target, sig, info);
     } else {
         enqueue(sig, info, target);
         inbox::kick();

@@ -128,11 +128,17 @@ pub(super) fn each(mut show: impl FnMut(c_int, *const Green)) {
 
 /// Drops what `gone` says yes to: the thread has ended.
 pub(super) fn drop_where(gone: impl Fn(*const Green) -> bool) {
+    drop_slots(|slot| gone(slot.target.load(Ordering::Relaxed)));
+}
+
+/// Drops every `sig` that waits.
+pub(super) fn drop_signal(sig: c_int) {
+    drop_slots(|slot| slot.sig.load(Ordering::Relaxed) == sig);
+}
+
+fn drop_slots(gone: impl Fn(&Slot) -> bool) {
     for slot in used() {
-        if slot.state.load(Ordering::Acquire) == READY
-            && gone(slot.target.load(Ordering::Relaxed))
-            && slot.claim(READY)
-        {
+        if slot.state.load(Ordering::Acquire) == READY && gone(slot) && slot.claim(READY) {
             slot.release();
         }
     }

@@ -1,7 +1,7 @@
 //! Waiting for a signal without a handler: sigwait and its kin.
 //!
-//! What the waiter blocks, and everybody else, stays pending in the kernel and is taken from there. That something has
-//! come there, a signalfd tells the poller; it is made at the first such wait.
+//! What the waiter blocks, and everybody else, stays pending in the kernel and is taken from there; and what is kept from the
+//! others for it ([`mask::keep`]). That something has come there, a signalfd tells the poller; it is made at the first such wait.
 //!
 //! Safety: on the hub's kernel thread alone.
 
@@ -18,7 +18,7 @@ use crate::runtime::{descriptors, poller, raise};
 use crate::syscall;
 
 use super::owners::Owner;
-use super::{owner, queue, threads};
+use super::{mask, owner, queue, threads};
 
 /// What the poller knows the signalfd by.
 pub(in crate::runtime) const TOKEN: u64 = u64::MAX - 1;
@@ -43,9 +43,11 @@ pub fn wait(green: &Green, set: u64, deadline: Deadline) -> Result<(c_int, libc:
         }
         watch(set)?;
         green.awaited.set(set);
+        mask::keep();
         let over = |set, _| signal::pending() & set as u64 != 0;
         let wake = green.park(&Wait { over, a: set as usize, ..Wait::opaque("sigwait") }, deadline);
         green.awaited.set(0);
+        mask::keep();
         match wake {
             _ if raise::is_due(green) => return Err(Errno::CANCELLED),
             Wake::Interrupted | Wake::Restart => return Err(Errno(libc::EINTR)),

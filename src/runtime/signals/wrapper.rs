@@ -186,7 +186,7 @@ fn in_place(green: &Green, sig: c_int, info: &siginfo_t, context: &mut ucontext_
         // A word below the top: inside the stack, and above what the handler uses.
         green.bypass.set(top.map_or(core::ptr::from_mut(context) as usize, |top| top - 8));
     }
-    act(sig, info, context, &wanted, top);
+    mask::during(|| act(sig, info, context, &wanted, top));
     let opened = may_open && !green.may_open.get();
     green.may_open.set(outer_may && !opened);
     if !nested {
@@ -214,11 +214,14 @@ fn kernel_mask(context: &ucontext_t) -> u64 {
 
 /// Does with `sig` what the program wants, at the stack address `top` if it says one.
 fn act(sig: c_int, info: &siginfo_t, context: &mut ucontext_t, wanted: &signal::Action, top: Option<usize>) {
-    // SAFETY: a fault has an address in its siginfo.
-    let overflow =
-        sig == libc::SIGSEGV && is_fault(sig, info) && overflow::report(unsafe { info.si_addr() } as usize);
-    // Natively no handler can be called for an overflow but on an alternate stack.
-    if !wanted.is_handler() || (overflow && wanted.flags & libc::SA_ONSTACK as usize == 0) {
+    // Natively no handler can be called for an overflow but on an alternate stack. It is the program's to say then.
+    let handled = wanted.is_handler() && wanted.flags & libc::SA_ONSTACK as usize != 0;
+    let overflow = !handled
+        && sig == libc::SIGSEGV
+        && is_fault(sig, info)
+        // SAFETY: a fault has an address in its siginfo.
+        && overflow::report(unsafe { info.si_addr() } as usize);
+    if !wanted.is_handler() || overflow {
         return by_default(sig, info, wanted.handler);
     }
     if wanted.flags & libc::SA_RESETHAND as usize != 0 {
