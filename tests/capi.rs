@@ -137,7 +137,7 @@ fn groups_alone_and_together() {
         }
     }
     // Without a word: all if preloaded, nothing if linked.
-    for program in [program(), program().env("EVENTLET_PATCH", "")] {
+    for program in [program(), program().env("EVENTLET_PATCH", ""), program().env("EVENTLET_PATCH", ",")] {
         let (linked, preloaded) = (program.clone(), program.env("EVENTLET_PREEMPT", "0"));
         for outcome in
             [linked.arg("environment").arg("0").bare(), preloaded.arg("environment").arg("31").preloaded()]
@@ -145,7 +145,16 @@ fn groups_alone_and_together() {
             assert!(outcome.status.success(), "{outcome}");
         }
     }
-    for (words, mask) in [("all,-os", 30), ("all, -os,-time", 14), ("", 0), ("ALL", -1), ("-os", 0)] {
+    for (words, mask) in [
+        ("all,-os", 30),
+        ("all, -os,-time", 14),
+        ("all,", 31),
+        (" ,all,, -os", 30),
+        ("", 0),
+        (" , ", 0),
+        ("ALL", -1),
+        ("-os", 0),
+    ] {
         let outcome = program().arg("environment").arg(mask.to_string()).env("EVENTLET_PATCH", words).bare();
         assert_eq!(outcome.status.code(), Some(if mask < 0 { 2 } else { 0 }), "{words}\n{outcome}");
     }

@@ -12,12 +12,12 @@ use crate::{deep, errno, got, preload, table};
 
 /// The groups that are in force from the start. A word that is none ends the program.
 pub fn load() -> u32 {
-    let words = options::PATCH.get();
-    if words.iter().all(|byte| *byte == b' ') {
+    let words = options::PATCH.get().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let mut words = words.filter(|word| !word.is_empty()).peekable();
+    if words.peek().is_none() {
         return if preload::named() { table::EVERY } else { 0 };
     }
-    words.split(|byte| *byte == b',').fold(0, |groups, word| {
-        let word = word.trim_ascii();
+    words.fold(0, |groups, word| {
         let (without, name) = word.strip_prefix(b"-").map_or((false, word), |name| (true, name));
         match table::group(name) {
             Some(group) if without => groups & !group,
