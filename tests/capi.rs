@@ -249,11 +249,28 @@ fn header_is_clean_in_every_language() {
     }
 }
 
+/// No decision hangs on a text that libc translates.
+#[test]
+fn errors_in_another_language() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let made = Command::new("localedef")
+        .args(["-i", "de_DE", "-f", "UTF-8"])
+        .arg(folder.join("de_DE.UTF-8"))
+        .output()
+        .expect("localedef");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (library, folder) = (import::library(), folder.to_str().expect("UTF-8"));
+    let library = library.to_str().expect("UTF-8");
+    let env = [("LIBRARY", library), ("LOCPATH", folder), ("LC_ALL", "de_DE.UTF-8")];
+    let outcome = run_with("import.c", "translated", &env);
+    assert!(outcome.status.success() && outcome.text() == "translated done\n", "{outcome}");
+}
+
 /// `eventlet_import_patched`, in a program that is not patched.
 mod import {
     use super::run_with;
 
-    fn library() -> std::path::PathBuf {
+    pub(super) fn library() -> std::path::PathBuf {
         let deeper = crate::common::shared(
             "capi/import_deeper.c",
             "libcapi-deeper.so",

@@ -382,7 +382,8 @@ int eventlet_monkey_patch(unsigned groups);
  * patched where it is; once more gives the same handle, and dlclose closes it. Its constructors run before that, as bare.
  * Threads it makes run when the program waits in an eventlet_* or patched call. What libc does inside itself (stdio, name
  * look-ups) is green by eventlet_monkey_patch only.
- * NULL: EINVAL (path is NULL, no such group, neither RTLD_LAZY nor RTLD_NOW), ENOENT, ELIBBAD; dlerror says more. */
+ * NULL: EINVAL (path is NULL, no such group, neither RTLD_LAZY nor RTLD_NOW), ENOENT, EMFILE, ENFILE, ENOMEM, else
+ * ELIBBAD; dlerror says more. */
 enum { EVENTLET_WITH_DEPENDENCIES = 0x100 };
 void *eventlet_import_patched(const char *path, int flags, unsigned groups);
 
