@@ -59,7 +59,7 @@ macro_rules! cases {
 
 cases!(raise, "raise.c": caught, in_threads, pthread_exits, not_now);
 cases!(handles, "handles.c": none, foreign, freed, let_go);
-cases!(numbers, "numbers.c": sizes, times, no_memory);
+cases!(numbers, "numbers.c": sizes, times, no_memory, still_told);
 cases!(timeout, "timeout.c": raised, bound, cancelled, with, others, nested, due, taken_along, forked, many);
 cases!(sync, "sync.c": events, semaphores);
 cases!(queue, "queue.c": orders, bounded, fair, not_lost, late, channel, joined, resized, deleted, compared);
