@@ -67,7 +67,7 @@ cases!(pool, "pool.c": bounded, slots, empty, given_up, mapped, mapped_on_slots,
 cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, local_ends, more_links, first, many, cooperative,
     forked, child_ends);
 cases!(woken, "woken.c": queues, priorities, others, deleted, due);
-cases!(net, "net.c": inet, local, reuse, defaults, errors, no_descriptor, everywhere, numbers);
+cases!(net, "net.c": inet, local, reuse, defaults, errors, no_descriptor, no_room, everywhere, numbers);
 cases!(tpool, "tpool.c": many, parked, raised, killed, forked);
 cases!(inspect, "inspect.c": dump, hogs);
 cases!(serve, "serve.c": many, thousand, limited, ends, timeouts, errors, full, anywhere);

@@ -421,7 +421,7 @@ typedef struct {
  * connection. -1, and fd is still yours: EPROTO (the handshake failed), EACCES (the peer's certificate is not to be
  * trusted: unknown issuer, another name, expired), ETIMEDOUT (handshake_timeout), EINVAL (options that make no sense, a file that
  * is no PEM, a key of another certificate), ELIBACC (no libeventlet_tls.so is there), ELIBBAD (it is of another version), EBADF,
- * ENOTSOCK, ENOTCONN, EMFILE, EPERM; what open says of the files. */
+ * ENOTSOCK, ENOTCONN, EMFILE, ENFILE, ENOMEM, EAGAIN (no thread), EPERM; what open says of the files. */
 int eventlet_wrap_ssl(int fd, const eventlet_ssl_options *options);
 
 /* What is known of such a connection, by one of the numbers below: copied into `room` bytes, with a NUL behind it if there
