@@ -52,7 +52,7 @@ static void talks(int socket, const struct sockaddr *peer, socklen_t length, voi
     FILE *stream = fdopen(dup(socket), "r");
     eventlet_thread *writer = eventlet_spawn(writes, &self);
     if (hear(stream, line, sizeof line) && strcmp(line, "stop")) {
-        snprintf(self.name, sizeof self.name, "%s", line);
+        snprintf(self.name, sizeof self.name, "%.31s", line);
         self.next = clients;
         clients = &self;
         tell(&self, " is here", "");

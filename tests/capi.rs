@@ -59,7 +59,7 @@ macro_rules! cases {
 
 cases!(raise, "raise.c": caught, in_threads, pthread_exits, not_now);
 cases!(handles, "handles.c": none, foreign, freed, let_go);
-cases!(numbers, "numbers.c": sizes, times, no_memory);
+cases!(numbers, "numbers.c": sizes, times, no_memory, still_told);
 cases!(timeout, "timeout.c": raised, bound, cancelled, with, others, nested, due, taken_along, forked, many);
 cases!(sync, "sync.c": events, semaphores, bound);
 cases!(nested, "nested.c": waits, replaced, late);
@@ -70,7 +70,7 @@ cases!(pool, "pool.c": bounded, slots, empty, given_up, mapped, mapped_on_slots,
 cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, current, local_ends, local_and_links, more_links, first, many, cooperative,
     forked, child_ends);
 cases!(woken, "woken.c": queues, priorities, others, deleted, due);
-cases!(net, "net.c": inet, local, reuse, defaults, errors, no_descriptor, everywhere, numbers);
+cases!(net, "net.c": inet, local, reuse, defaults, errors, no_descriptor, no_room, everywhere, numbers);
 cases!(tpool, "tpool.c": many, parked, raised, killed, forked);
 cases!(inspect, "inspect.c": dump, hogs);
 cases!(serve, "serve.c": many, thousand, limited, ends, timeouts, errors, full, anywhere);
@@ -138,7 +138,7 @@ fn groups_alone_and_together() {
         }
     }
     // Without a word: all if preloaded, nothing if linked.
-    for program in [program(), program().env("EVENTLET_PATCH", "")] {
+    for program in [program(), program().env("EVENTLET_PATCH", ""), program().env("EVENTLET_PATCH", ",")] {
         let (linked, preloaded) = (program.clone(), program);
         for outcome in
             [linked.arg("environment").arg("0").bare(), preloaded.arg("environment").arg("31").preloaded()]
@@ -146,7 +146,16 @@ fn groups_alone_and_together() {
             assert!(outcome.status.success(), "{outcome}");
         }
     }
-    for (words, mask) in [("all,-os", 30), ("all, -os,-time", 14), ("", 0), ("ALL", -1), ("-os", 0)] {
+    for (words, mask) in [
+        ("all,-os", 30),
+        ("all, -os,-time", 14),
+        ("all,", 31),
+        (" ,all,, -os", 30),
+        ("", 0),
+        (" , ", 0),
+        ("ALL", -1),
+        ("-os", 0),
+    ] {
         let outcome = program().arg("environment").arg(mask.to_string()).env("EVENTLET_PATCH", words).bare();
         assert_eq!(outcome.status.code(), Some(if mask < 0 { 2 } else { 0 }), "{words}\n{outcome}");
     }
@@ -277,11 +286,28 @@ fn header_is_clean_in_every_language() {
     }
 }
 
+/// No decision hangs on a text that libc translates.
+#[test]
+fn errors_in_another_language() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let made = Command::new("localedef")
+        .args(["-i", "de_DE", "-f", "UTF-8"])
+        .arg(folder.join("de_DE.UTF-8"))
+        .output()
+        .expect("localedef");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (library, folder) = (import::library(), folder.to_str().expect("UTF-8"));
+    let library = library.to_str().expect("UTF-8");
+    let env = [("LIBRARY", library), ("LOCPATH", folder), ("LC_ALL", "de_DE.UTF-8")];
+    let outcome = run_with("import.c", "translated", &env);
+    assert!(outcome.status.success() && outcome.text() == "translated done\n", "{outcome}");
+}
+
 /// `eventlet_import_patched`, in a program that is not patched.
 mod import {
     use super::run_with;
 
-    fn library() -> std::path::PathBuf {
+    pub(super) fn library() -> std::path::PathBuf {
         let deeper = crate::common::shared(
             "capi/import_deeper.c",
             "libcapi-deeper.so",

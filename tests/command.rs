@@ -5,8 +5,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+fn tree() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 fn script(name: &str) -> Command {
-    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name));
+    let mut command = Command::new(tree().join("scripts").join(name));
     command.env_remove("LD_PRELOAD");
     command
 }
@@ -208,6 +212,50 @@ fn the_installed_command_finds_the_installed_library() {
         Path::new("libeventlet.so.1")
     );
     assert!(root.join("lib/libeventlet_tls.so").exists());
+    let described = fs::read_to_string(root.join("lib/pkgconfig/eventlet.pc")).expect("eventlet.pc");
+    assert!(described.starts_with("prefix=/usr\n"), "{described}");
     let version = Command::new(&command).arg("--version").output().expect("eventlet");
     assert_eq!(version.stdout, concat!("eventlet ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+}
+
+/// Under a prefix that the loader does not know: the last line says how to build.
+#[test]
+fn a_program_is_built_with_what_is_installed() {
+    let directory = directory("build").canonicalize().expect("a directory");
+    let output = script("install").arg("some/../prefix").current_dir(&directory).output().expect("install");
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    let build = said.lines().last().and_then(|line| line.strip_prefix("to build with it: "));
+    symlink(tree().join("examples/pipeline.c"), directory.join("prog.c")).expect("symlink");
+    let output = Command::new("sh")
+        .args(["-ec", &format!("{}\nseq 10 | ./a.out", build.expect("a line"))])
+        .current_dir(&directory)
+        .output()
+        .expect("sh");
+    let good = output.status.success() && output.stdout == b"385\n" && output.stderr.is_empty();
+    assert!(good, "{said}\n{output:?}");
+}
+
+/// The README's commands for C, by a user of another home.
+#[test]
+fn what_the_readme_says_of_c_works() {
+    let directory = directory("readme");
+    for name in ["scripts", "examples"] {
+        symlink(tree().join(name), directory.join(name)).expect("symlink");
+    }
+    let readme = fs::read_to_string(tree().join("README.md")).expect("README.md");
+    let (_, chapter) = readme.split_once("\n## Eventlet's own API").expect("a chapter");
+    let (_, commands) = chapter.split_once("```sh\n").expect("commands");
+    let (commands, _) = commands.split_once("```").expect("their end");
+    crate::common::eventlet();
+    let output = Command::new("sh")
+        .args(["-ec", commands])
+        .current_dir(&directory)
+        .env("HOME", directory.canonicalize().expect("a directory"))
+        // Without cargo it installs what is built.
+        .env("PATH", "/usr/bin:/bin")
+        .output()
+        .expect("sh");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.ends_with("\n333833500\n"), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
 }

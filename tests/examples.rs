@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
 
 use crate::common::{Outcome, Program};
 
@@ -11,6 +13,23 @@ fn run(name: &str, input: &str) -> Outcome {
     let outcome = program.input(input).bare();
     assert!(outcome.status.success() && outcome.stderr.is_empty(), "{outcome}");
     outcome
+}
+
+/// Some warnings come with optimisation alone.
+#[test]
+fn no_compiler_warns() {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for entry in tree.join("examples").read_dir().expect("examples") {
+        let source = entry.expect("a file").path();
+        for level in ["-O0", "-O1", "-O2", "-O3"] {
+            let output = Command::new("cc")
+                .args([level, "-Wall", "-Wextra", "-Werror", "-c", "-o", "/dev/null", "-I"])
+                .args([&tree.join("shim/include"), &source])
+                .output()
+                .expect("cc");
+            assert!(output.status.success(), "{level}\n{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
 }
 
 #[test]

@@ -13,7 +13,8 @@
  *   - A NULL handle is EINVAL where the call can fail, and 0 or nothing where it cannot; so is one that was deleted or is of
  *     another kind, as long as that can be seen. A `void **` may be NULL.
  *   - There is nothing to initialise. On a thread that is not green (one of the kernel's own), every call that needs the
- *     hub fails with EPERM; so it does in a signal handler, and where this libc is not understood.
+ *     hub fails with EPERM, and so it does where this libc is not understood. In a signal handler it may: do not call them
+ *     there. eventlet_raise aborts there, or unwinds what was interrupted.
  *   - What makes or keeps something fails with ENOMEM where no memory is left for it, a spawn without a stack with EAGAIN.
  *   - A wait can be ended by an exception or by pthread_cancel instead of returning: see below.
  */
@@ -98,8 +99,8 @@ int eventlet_wait(eventlet_thread *thread, void **result);
 int eventlet_cancel(eventlet_thread *thread);
 
 /* Raises `code` in it (0: EVENTLET_EXIT). It runs first, and may catch the code and go on; the caller resumes later. If it
- * has not begun it never does; if it has ended nothing happens; the caller itself is left by unwinding.
- * 0, or -1: EINVAL, EPERM. */
+ * has not begun it never does; if it has ended nothing happens; the caller itself is left by unwinding, at once, even where
+ * pthread_setcancelstate has disabled cancellation. 0, or -1: EINVAL, EPERM. */
 int eventlet_kill(eventlet_thread *thread, int code);
 
 /* Has fn(thread, arg) called at its end, in that thread, after its result is known; what fn raises is reported. If it has ended,
@@ -380,11 +381,13 @@ enum {
 int eventlet_monkey_patch(unsigned groups);
 
 /* dlopen(path, flags), after which what this object imports of these groups is green, and the rest of the process stays as it
- * is. With EVENTLET_WITH_DEPENDENCIES so do the libraries that it needs (not libc and its kin). An object that is loaded
- * already is patched where it is; once more gives the same handle, and dlclose closes it. Its constructors run before that, as
- * bare. Threads it makes run when the program waits in an eventlet_* or patched call. What libc does inside itself (stdio, name
+ * is. With EVENTLET_WITH_DEPENDENCIES so do the libraries that it needs (not libc and its kin). Without, what it calls through
+ * one of them is as bare: std::thread and std::condition_variable, which libstdc++ makes. An object that is loaded already is
+ * patched where it is; once more gives the same handle, and dlclose closes it. Its constructors run before that, as bare.
+ * Threads it makes run when the program waits in an eventlet_* or patched call. What libc does inside itself (stdio, name
  * look-ups) is green by eventlet_monkey_patch only.
- * NULL: EINVAL (path is NULL, no such group, neither RTLD_LAZY nor RTLD_NOW), ENOENT, ELIBBAD; dlerror says more. */
+ * NULL: EINVAL (path is NULL, no such group, neither RTLD_LAZY nor RTLD_NOW), ENOENT, EMFILE, ENFILE, ENOMEM, else
+ * ELIBBAD; dlerror says more. */
 enum { EVENTLET_WITH_DEPENDENCIES = 0x100 };
 void *eventlet_import_patched(const char *path, int flags, unsigned groups);
 
@@ -422,7 +425,7 @@ typedef struct {
  * connection. -1, and fd is still yours: EPROTO (the handshake failed), EACCES (the peer's certificate is not to be
  * trusted: unknown issuer, another name, expired), ETIMEDOUT (handshake_timeout), EINVAL (options that make no sense, a file that
  * is no PEM, a key of another certificate), ELIBACC (no libeventlet_tls.so is there), ELIBBAD (it is of another version), EBADF,
- * ENOTSOCK, ENOTCONN, EMFILE, EPERM; what open says of the files. */
+ * ENOTSOCK, ENOTCONN, EMFILE, ENFILE, ENOMEM, EAGAIN (no thread), EPERM; what open says of the files. */
 int eventlet_wrap_ssl(int fd, const eventlet_ssl_options *options);
 
 /* What is known of such a connection, by one of the numbers below: copied into `room` bytes, with a NUL behind it if there

@@ -12,12 +12,12 @@ use crate::{deep, errno, got, preload, table};
 
 /// The groups that are in force from the start. A word that is none ends the program.
 pub fn load() -> u32 {
-    let words = options::PATCH.get();
-    if words.iter().all(|byte| *byte == b' ') {
+    let words = options::PATCH.get().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let mut words = words.filter(|word| !word.is_empty()).peekable();
+    if words.peek().is_none() {
         return if preload::named() { table::EVERY } else { 0 };
     }
-    words.split(|byte| *byte == b',').fold(0, |groups, word| {
-        let word = word.trim_ascii();
+    words.fold(0, |groups, word| {
         let (without, name) = word.strip_prefix(b"-").map_or((false, word), |name| (true, name));
         match table::group(name) {
             Some(group) if without => groups & !group,
@@ -34,6 +34,18 @@ pub fn load() -> u32 {
     })
 }
 
+/// What dlerror says of a dlopen that failed, and its errno, if that is one of these. dlopen leaves errno alone; but where
+/// there was one, the text ends with what strerror says of it, in the thread's language too.
+pub fn refusal() -> (&'static CStr, Option<c_int>) {
+    // SAFETY: dlerror's text stays until the thread's next call of it, strerror's of a known errno for good.
+    unsafe {
+        let text = libc::dlerror();
+        let text = if text.is_null() { c"" } else { CStr::from_ptr(text) };
+        let ends = |code: &c_int| text.to_bytes().ends_with(CStr::from_ptr(libc::strerror(*code)).to_bytes());
+        (text, [libc::ENOENT, libc::EMFILE, libc::ENFILE, libc::ENOMEM].into_iter().find(ends))
+    }
+}
+
 /// `dlopen`, after which the object's imports lead to the rows. What dlerror says is that of dlopen.
 unsafe fn import(path: *const c_char, flags: c_int, groups: c_uint) -> Result<*const c_void> {
     const WITH_DEPENDENCIES: c_uint = 0x100;
@@ -45,12 +57,10 @@ unsafe fn import(path: *const c_char, flags: c_int, groups: c_uint) -> Result<*c
     unsafe {
         let handle = errno::keeping(|| libc::dlopen(path, flags));
         if handle.is_null() {
-            let text = libc::dlerror();
-            let missing = !text.is_null()
-                && CStr::from_ptr(text).to_bytes().windows(9).any(|part| part == b"No such f");
+            let why = errno::keeping(refusal).1;
             // Once more, for the program's own dlerror.
             errno::keeping(|| libc::dlopen(path, flags));
-            return Err(Errno(if missing { libc::ENOENT } else { libc::ELIBBAD }));
+            return Err(Errno(why.unwrap_or(libc::ELIBBAD)));
         }
         if groups & Group::Thread as u32 != 0 {
             // Its first call may be one that makes a thread, which is green only if the caller is. (On a foreign thread: not.)

@@ -12,6 +12,7 @@ use eventlet_core::blocking::face::tls::engine::{Detail, Engine, Failure, Tried,
 use eventlet_core::blocking::face::tls::{self, Request};
 use eventlet_core::kernel::Result;
 
+use super::patch::refusal;
 use super::{INVALID, exports};
 use crate::{deep, errno};
 
@@ -85,16 +86,15 @@ fn load() -> Tried<&'static Engine> {
     let own = Path::new(OsStr::from_bytes(own.to_bytes()));
     let folders = [own.parent(), own.canonicalize().ok().as_deref().and_then(Path::parent)]
         .map(|folder| folder.map(|folder| folder.join(FILE)));
-    let found = folders.iter().flatten().find(|path| path.exists());
-    let Some(path) = found.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok()) else {
-        return Err(Failure::new(libc::ENOENT, format_args!("no {FILE} beside {}", own.display())));
+    let Some(found) = folders.iter().flatten().find(|path| path.exists()) else {
+        return Err(Failure::new(libc::ELIBACC, format_args!("no {FILE} beside {}", own.display())));
     };
-    // SAFETY: our own library; what dlerror gives is read at once.
+    let path = CString::new(found.as_os_str().as_bytes()).unwrap_or_default();
+    // SAFETY: our own library.
     let engine = unsafe {
         let library = libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
         if library.is_null() {
-            let why = CStr::from_ptr(libc::dlerror()).to_string_lossy();
-            return Err(Failure::new(libc::ELIBACC, format_args!("{why}")));
+            return Err(refused(found));
         }
         libc::dlsym(library, c"eventlet_tls".as_ptr()).cast::<Engine>().as_ref()
     };
@@ -104,6 +104,21 @@ fn load() -> Tried<&'static Engine> {
     };
     ENGINE.store(ptr::from_ref(engine).cast_mut(), Ordering::Release);
     Ok(engine)
+}
+
+/// Why dlopen failed for the library at `path`.
+fn refused(path: &Path) -> Box<Failure> {
+    let (text, code) = refusal();
+    let length = path.metadata().map_or(0, |file| file.len() as usize);
+    let code = match code {
+        // Something that it needs is missing.
+        Some(libc::ENOENT) => libc::ELIBACC,
+        Some(code) => code,
+        // The loader does not tell why it could not map a segment.
+        None if Vec::<u8>::new().try_reserve_exact(length).is_err() => libc::ENOMEM,
+        None => libc::ELIBACC,
+    };
+    Failure::new(code, format_args!("{}", text.to_string_lossy()))
 }
 
 /// Where this library was found.

@@ -227,14 +227,20 @@ extern "C" fn ask(query: *mut c_void) -> *mut c_void {
     // SAFETY: the job's own query.
     let query = unsafe { &mut *query.cast::<Query>() };
     let mut list = ptr::null_mut();
-    // SAFETY: live hints, a NUL-terminated name; the list is freed below.
-    let answer = unsafe { libc::getaddrinfo(query.name.as_ptr(), ptr::null(), &query.hints, &mut list) };
+    // SAFETY: live hints, a NUL-terminated name; the list is freed below. errno is this thread's own.
+    let (answer, why) = unsafe {
+        let errno = libc::__errno_location();
+        let before = errno.replace(0);
+        let answer = libc::getaddrinfo(query.name.as_ptr(), ptr::null(), &query.hints, &mut list);
+        (answer, errno.replace(before))
+    };
     if answer != 0 {
-        query.error = Some(Errno(match answer {
-            // SAFETY: this thread's own errno.
-            libc::EAI_SYSTEM => unsafe { *libc::__errno_location() },
-            libc::EAI_MEMORY => libc::ENOMEM,
-            libc::EAI_FAMILY => libc::EAFNOSUPPORT,
+        query.error = Some(Errno(match (answer, why) {
+            // Where it could not read its own files it may say as well that there is no such host.
+            (_, libc::EMFILE | libc::ENFILE | libc::ENOMEM) => why,
+            (libc::EAI_MEMORY, _) => libc::ENOMEM,
+            (libc::EAI_FAMILY, _) => libc::EAFNOSUPPORT,
+            (libc::EAI_SYSTEM, 1..) => why,
             _ => libc::EHOSTUNREACH,
         }));
         return ptr::null_mut();

@@ -2,7 +2,9 @@
 #include "capi.h"
 
 #include <dlfcn.h>
+#include <locale.h>
 #include <poll.h>
+#include <sys/resource.h>
 
 static const char *path;
 static void *library;
@@ -173,10 +175,22 @@ static void errors(void) {
     null(eventlet_import_patched("no-such-library.so", RTLD_NOW, EVENTLET_ALL), ENOENT);
     null(eventlet_import_patched("/etc/passwd", RTLD_NOW, EVENTLET_ALL), ELIBBAD);
     check(strstr(dlerror(), "/etc/passwd"));
+    struct rlimit before, none;
+    must(getrlimit(RLIMIT_NOFILE, &before));
+    none = before, none.rlim_cur = 0;
+    must(setrlimit(RLIMIT_NOFILE, &none));
+    null(eventlet_import_patched(path, RTLD_NOW, EVENTLET_ALL), EMFILE);
+    must(setrlimit(RLIMIT_NOFILE, &before));
+}
+
+static void translated(void) {
+    check(setlocale(LC_ALL, ""));
+    check(!strstr(strerror(ENOENT), "No such file"));
+    errors();
 }
 
 int main(int argc, char **argv) {
     path = getenv("LIBRARY");
-    struct test tests[] = {CASE(descriptors), CASE(connects), CASE(locks), CASE(threads), CASE(naps), CASE(groups), CASE(dependencies), CASE(again), CASE(errors)};
+    struct test tests[] = {CASE(descriptors), CASE(connects), CASE(locks), CASE(threads), CASE(naps), CASE(groups), CASE(dependencies), CASE(again), CASE(errors), CASE(translated)};
     return RUN(argc, argv, tests);
 }

@@ -253,6 +253,7 @@ static void no_descriptor(void) {
     must(setrlimit(RLIMIT_NOFILE, &limit));
     while (n < 64 && (taken[n] = dup(0)) >= 0) n++;
     check(errno == EMFILE);
+    fails(eventlet_connect("localhost:1", NULL), EMFILE);
     fails(eventlet_connect(address, NULL), EMFILE);
     fails(eventlet_connect("unix:/nowhere", NULL), EMFILE);
     fails(eventlet_listen("127.0.0.1:0", NULL), EMFILE);
@@ -260,12 +261,29 @@ static void no_descriptor(void) {
     check(write(client, "x", 1) == 1);
     while (n > 0) must(close(taken[--n]));
     must(setrlimit(RLIMIT_NOFILE, &before));
+    fails(eventlet_connect("localhost:1", NULL), ECONNREFUSED);
     char byte;
     check(read(peer, &byte, 1) == 1 && byte == 'x');
     must(close(client)), must(close(peer)), must(close(door));
 }
 
+/* No room for libeventlet_tls.so. */
+static void no_room(void) {
+    int door = eventlet_listen("127.0.0.1:0", NULL), client = eventlet_connect(at("127.0.0.1", port_of(door)), NULL);
+    eventlet_ssl_options options = {.verify = -1};
+    struct rlimit before, tight;
+    FILE *file = fopen("/proc/self/statm", "r");
+    long pages;
+    check(fscanf(file, "%ld", &pages) == 1 && fclose(file) == 0);
+    must(getrlimit(RLIMIT_AS, &before));
+    tight = before, tight.rlim_cur = pages * 4096 + (1 << 20);
+    must(setrlimit(RLIMIT_AS, &tight));
+    fails(eventlet_wrap_ssl(client, &options), ENOMEM);
+    must(setrlimit(RLIMIT_AS, &before));
+    must(close(client)), must(close(door));
+}
+
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(inet), CASE(local), CASE(reuse), CASE(defaults), CASE(errors), CASE(no_descriptor), CASE(everywhere), CASE(numbers)};
+    struct test tests[] = {CASE(inet), CASE(local), CASE(reuse), CASE(defaults), CASE(errors), CASE(no_descriptor), CASE(no_room), CASE(everywhere), CASE(numbers)};
     return RUN(argc, argv, tests);
 }

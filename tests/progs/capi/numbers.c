@@ -74,7 +74,21 @@ static void no_memory(void) {
     check(!eventlet_wait(thread, &item) && !strcmp(item, "result"));
 }
 
+/* Why a call failed is told even if libc has no memory left for it. */
+static void still_told(void) {
+    struct rlimit before, none;
+    eventlet_sleep(0);
+    must(getrlimit(RLIMIT_AS, &before));
+    none = before, none.rlim_cur = 1;
+    must(setrlimit(RLIMIT_AS, &none));
+    for (size_t size = 1 << 20; size >= 16; size /= 2)
+        for (void **last = NULL, **block; (block = malloc(size)); last = block) *block = last;
+    fails(eventlet_wrap_ssl(-1, NULL), EBADF);
+    must(setrlimit(RLIMIT_AS, &before));
+    check(strstr(eventlet_ssl_error(), "descriptor -1"));
+}
+
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(sizes), CASE(times), CASE(no_memory)};
+    struct test tests[] = {CASE(sizes), CASE(times), CASE(no_memory), CASE(still_told)};
     return RUN(argc, argv, tests);
 }

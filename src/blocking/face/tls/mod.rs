@@ -33,7 +33,7 @@ pub mod engine;
 pub mod ledger;
 mod pump;
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::ffi::{c_char, c_int, c_void};
 use core::fmt::Arguments;
 use core::ptr;
@@ -108,19 +108,19 @@ impl Config {
 }
 
 thread_local! {
-    static TEXT: RefCell<Option<CString>> = const { RefCell::new(None) };
+    // In place: a destructor would need memory to be registered, and without any libc ends the process.
+    static LAST: Cell<Failure> = const { Cell::new(Failure::NONE) };
 }
 
 /// Why the calling thread's last call failed; it stays until the next one does. Empty: none has.
 pub fn text() -> *const c_char {
-    // At the very end of a thread there is none.
-    let kept = TEXT.try_with(|kept| kept.borrow().as_ref().map(|text| text.as_ptr()));
-    kept.ok().flatten().unwrap_or(c"".as_ptr())
+    // SAFETY: the thread's own.
+    LAST.with(|last| unsafe { (*last.as_ptr()).text() }.as_ptr())
 }
 
 /// `failure` is what the calling thread's call fails with.
 fn told(failure: &Failure) -> Errno {
-    let _ = TEXT.try_with(|kept| *kept.borrow_mut() = Some(failure.text().to_owned()));
+    LAST.set(*failure);
     Errno(failure.code)
 }
 
