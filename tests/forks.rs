@@ -27,3 +27,14 @@ mod clones {
         assert!(outcome.status.success(), "{outcome}");
     }
 }
+
+/// What a child has of its maker's own.
+mod inherits {
+    cases!("inherits.c": given);
+
+    #[test]
+    fn becoming() {
+        let outcome = crate::common::Program::of("inherits.c").arg("becoming").same();
+        assert!(outcome.status.success(), "{outcome}");
+    }
+}

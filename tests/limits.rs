@@ -22,6 +22,12 @@ fn an_overflow_says_whose_stack_it_was() {
     }
 }
 
+#[test]
+fn an_overflow_that_is_handled_is_the_programs() {
+    let outcome = Program::of("limits.c").arg("recovered").green();
+    assert!(outcome.errors().lines().all(|line| line.starts_with("eventlet: stats")), "{outcome}");
+}
+
 /// glibc's layout is not what we know: real threads, said once, and the program is right.
 #[test]
 fn an_unknown_layout_leaves_real_threads() {

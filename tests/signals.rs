@@ -98,3 +98,9 @@ fn terminate_ends_it() {
 fn a_handler_may_exit() {
     assert_eq!(told("exit_in_handler", &[libc::SIGTERM]).status.code(), Some(libc::SIGTERM + 40));
 }
+
+/// Waits for signals that others do not block; what is ignored meanwhile; threads that a handler ends.
+mod sigwaits {
+    use super::*;
+    cases!("sigwaits.c": by_thread, by_child, handler, ignored, maker, dropped, left);
+}

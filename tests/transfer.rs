@@ -24,3 +24,13 @@ mod readable {
 mod other_kinds {
     cases!("other_kinds.c": refused, errors, lengths, multicast, netlink, raw, sctp, process, marked, pipes);
 }
+
+/// Calls that a signal ends with a part of it done.
+mod parts {
+    cases!("parts.c": restarting, ending);
+}
+
+/// Numbers that come back out of sight.
+mod stale {
+    cases!("stale.c": netlink);
+}

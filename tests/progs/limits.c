@@ -1,5 +1,6 @@
 /* Limits: a stack that overflows, a thread too many. */
 #include "prog.h"
+#include <setjmp.h>
 #include <sys/resource.h>
 
 static int gate[2];
@@ -20,6 +21,26 @@ static void overflowing(void) {
     zero(pthread_attr_setstacksize(&attr, 128 << 10));
     zero(pthread_create(&thread, &attr, overflow, NULL));
     join(thread);
+}
+
+/* A program that handles it has its own word for it. */
+static sigjmp_buf out;
+static void jumps_out(int sig) { siglongjmp(out, sig); }
+static void *recovers(void *arg) {
+    stack_t stack = {.ss_sp = malloc(64 << 10), .ss_size = 64 << 10};
+    must(sigaltstack(&stack, NULL));
+    for (volatile int i = 0; i < 3; i++) {
+        int sig = sigsetjmp(out, 1);
+        if (!sig) overflow(arg);
+        printf("recovered from %d\n", sig);
+        breathe();
+    }
+    return arg;
+}
+static void recovered(void) {
+    struct sigaction action = {.sa_handler = jumps_out, .sa_flags = SA_ONSTACK};
+    must(sigaction(SIGSEGV, &action, NULL));
+    join(spawn(recovers, NULL));
 }
 
 static void *use_stack(void *arg) {
@@ -65,6 +86,6 @@ static void too_many(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(overflowing), CASE(asked_for), CASE(too_many)};
+    struct test tests[] = {CASE(overflowing), CASE(recovered), CASE(asked_for), CASE(too_many)};
     return RUN(argc, argv, tests);
 }
