@@ -76,11 +76,9 @@ rows! { Thread;
         if time.is_null() {
             return super::pthread_join::body(thread, value);
         }
-        match Until::at(CLOCK_REALTIME, time) {
-            Ok(until) => join(green(), thread, value, until),
-            Err(_) => None,
-        }
-        .unwrap_or_else(|| real()(thread, value, time))
+        // With nanoseconds out of range glibc waits on.
+        let until = Until::at(CLOCK_REALTIME, time).unwrap_or(Until::NEVER);
+        join(green(), thread, value, until).unwrap_or_else(|| real()(thread, value, time))
     }
 
     #[unchecked = "not declared"]
@@ -90,8 +88,8 @@ rows! { Thread;
         if check_clock(clock).is_ok() && time.is_null() {
             return super::pthread_join::body(thread, value);
         }
-        match Until::at(clock, time) {
-            Ok(until) => join(green(), thread, value, until),
+        match check_clock(clock) {
+            Ok(()) => join(green(), thread, value, Until::at(clock, time).unwrap_or(Until::NEVER)),
             Err(_) => None,
         }
         .unwrap_or_else(|| real()(thread, value, clock, time))

@@ -79,6 +79,22 @@ static void wrong(void) {
     open_gate(2);
 }
 
+/* No time at all: glibc waits on. */
+static void *naps(void *arg) {
+    usleep(3000);
+    return arg;
+}
+static void wrong_times(void) {
+    struct timespec times[] = {{0, 1000000000}, {1, -1}};
+    for (int i = 0; i < 2; i++) {
+        tell(pthread_timedjoin_np(spawn(naps, NULL), NULL, &times[i]));
+        tell(pthread_clockjoin_np(spawn(naps, NULL), NULL, CLOCK_MONOTONIC, &times[i]));
+    }
+    pthread_t thread = spawn(naps, NULL);
+    tell(pthread_clockjoin_np(thread, NULL, CLOCK_BOOTTIME, &times[0]));
+    join(thread);
+}
+
 static void *join_other(void *arg) { return join((pthread_t)arg); }
 
 /* A chain: each waits for the one before it. */
@@ -170,7 +186,7 @@ static void try_loop(void) {
 
 int main(int argc, char **argv) {
     must(pipe(gate));
-    struct test tests[] = {CASE(results), CASE(timed),      CASE(wrong), CASE(chain),
+    struct test tests[] = {CASE(results), CASE(timed),      CASE(wrong), CASE(wrong_times), CASE(chain),
                            CASE(detached), CASE(attributes), CASE(names), CASE(try_loop)};
     return RUN(argc, argv, tests);
 }
