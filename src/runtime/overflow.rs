@@ -27,8 +27,8 @@ pub fn is_overflow(address: usize) -> Option<Overflow> {
 }
 
 /// Says that `address` is an overflow, if it is one.
-pub fn report(address: usize) -> bool {
-    let Some(Overflow { tid, size }) = is_overflow(address) else { return false };
-    log::warn(format_args!("thread {tid} has overflowed its stack of {} KiB", size >> 10));
-    true
+pub fn report(address: usize) {
+    if let Some(Overflow { tid, size }) = is_overflow(address) {
+        log::warn(format_args!("thread {tid} has overflowed its stack of {} KiB", size >> 10));
+    }
 }

@@ -214,14 +214,13 @@ fn kernel_mask(context: &ucontext_t) -> u64 {
 
 /// Does with `sig` what the program wants, at the stack address `top` if it says one.
 fn act(sig: c_int, info: &siginfo_t, context: &mut ucontext_t, wanted: &signal::Action, top: Option<usize>) {
-    // Natively no handler can be called for an overflow but on an alternate stack. It is the program's to say then.
+    let fault = sig == libc::SIGSEGV && is_fault(sig, info);
+    // SAFETY: a fault has an address in its siginfo.
+    let address = if fault { (unsafe { info.si_addr() }) as usize } else { 0 };
+    // Natively no handler can be called for an overflow but on an alternate stack.
     let handled = wanted.is_handler() && wanted.flags & libc::SA_ONSTACK as usize != 0;
-    let overflow = !handled
-        && sig == libc::SIGSEGV
-        && is_fault(sig, info)
-        // SAFETY: a fault has an address in its siginfo.
-        && overflow::report(unsafe { info.si_addr() } as usize);
-    if !wanted.is_handler() || overflow {
+    if !wanted.is_handler() || !handled && fault && overflow::is_overflow(address).is_some() {
+        overflow::report(address);
         return by_default(sig, info, wanted.handler);
     }
     if wanted.flags & libc::SA_RESETHAND as usize != 0 {
@@ -236,6 +235,10 @@ fn act(sig: c_int, info: &siginfo_t, context: &mut ucontext_t, wanted: &signal::
             Some(top) => stack::call_at(sig, info, context, wanted.handler, top),
             None => core::mem::transmute::<usize, Handler>(wanted.handler)(sig, info, context),
         }
+    }
+    // One that has given up: the process dies of it now.
+    if fault && action::seen(sig).is_ok_and(|action| !action.is_handler()) {
+        overflow::report(address);
     }
 }
 
