@@ -15,10 +15,13 @@ enum Form {
 
 const FORMS: [Form; 3] = [Form::Linked, Form::Patched, Form::Preloaded];
 
-fn run(source: &str, case: &str, form: Form) -> Outcome {
+fn program(source: &str, case: &str, flags: &[&str]) -> Program {
     let name = format!("capi-{}", source.split('.').next().expect("a name"));
-    let program = Program::new(crate::common::linked(&format!("tests/progs/capi/{source}"), &name)).arg(case);
-    let program = program.env("EVENTLET_DETECT", "1");
+    let path = crate::common::linked_with(&format!("tests/progs/capi/{source}"), &name, flags);
+    Program::new(path).arg(case).env("EVENTLET_DETECT", "1")
+}
+
+fn run_in(program: Program, form: Form) -> Outcome {
     match form {
         Form::Linked => program.bare(),
         Form::Patched => program.env("EVENTLET_PATCH", "all").bare(),
@@ -26,14 +29,13 @@ fn run(source: &str, case: &str, form: Form) -> Outcome {
     }
 }
 
+fn run(source: &str, case: &str, form: Form) -> Outcome {
+    run_in(program(source, case, &[]), form)
+}
+
 /// Linked, with more in its environment.
 fn run_with(source: &str, case: &str, env: &[(&str, &str)]) -> Outcome {
-    let name = format!("capi-{}", source.split('.').next().expect("a name"));
-    let program = Program::new(crate::common::linked(&format!("tests/progs/capi/{source}"), &name)).arg(case);
-    env.iter()
-        .fold(program, |program, (name, value)| program.env(name, value))
-        .env("EVENTLET_DETECT", "1")
-        .bare()
+    env.iter().fold(program(source, case, &[]), |program, (name, value)| program.env(name, value)).bare()
 }
 
 #[track_caller]
@@ -236,6 +238,20 @@ fn header_is_clean_in_every_language() {
                 .output()
                 .expect(compiler);
             assert!(output.status.success(), "{standard}\n{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
+/// Nothing is raised in a library's constructor and destructor.
+#[test]
+fn the_loader_is_not_left_locked() {
+    let library = crate::common::shared("capi/loading_library.c", "libcapi-loading.so", &[]);
+    for form in FORMS {
+        for case in ["killed", "timed"] {
+            let program = program("loading.c", case, &["-Wl,--export-dynamic"]);
+            let outcome = run_in(program.env("LIBRARY", library.to_str().expect("UTF-8")), form);
+            let quiet = outcome.status.success() && outcome.text() == format!("{case} done\n");
+            assert!(quiet && outcome.stderr.is_empty(), "{form:?}\n{outcome}");
         }
     }
 }

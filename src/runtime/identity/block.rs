@@ -117,7 +117,7 @@ fn empty(identity: &Identity, tcb: usize) -> usize {
         let last = (*entries.sub(1))[0];
         *entries = [0; 2];
         for at in 1..=last {
-            let [_, to_free] = core::mem::replace(&mut *entries.add(at), [0; 2]);
+            let [_, to_free] = core::mem::take(&mut *entries.add(at));
             if to_free != 0 {
                 libc::free(to_free as *mut c_void);
             }
@@ -249,6 +249,11 @@ pub fn cancels_at_once(tcb: usize) -> bool {
 /// Whether it is disabled, asked for or not.
 pub fn is_cancel_disabled(tcb: usize) -> bool {
     cancel_word(tcb).load(Ordering::Acquire) & identity().cancel_bits.disabled != 0
+}
+
+/// Whether it is in dlopen or dlclose: perhaps in the constructor of a library.
+pub fn is_loading(tcb: usize) -> bool {
+    identity().loads.is_some_and(|owner| owner.load(Ordering::Relaxed) == tid(tcb))
 }
 
 fn cancel_word(tcb: usize) -> &'static AtomicI32 {
