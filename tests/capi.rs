@@ -70,6 +70,7 @@ cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, curr
     forked, child_ends);
 cases!(woken, "woken.c": queues, priorities, others, deleted, due);
 cases!(net, "net.c": inet, local, reuse, defaults, errors, no_descriptor, everywhere, numbers);
+cases!(calls, "calls.c": reads, writes, accepts, inherited, given_up);
 cases!(tpool, "tpool.c": many, parked, raised, killed, forked);
 cases!(inspect, "inspect.c": dump, hogs);
 cases!(serve, "serve.c": many, thousand, limited, ends, timeouts, errors, full, anywhere);

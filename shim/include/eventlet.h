@@ -303,7 +303,7 @@ int eventlet_pile_next(eventlet_pile *pile, void **result);
  *
  * An address is "host:port", "[v6]:port" or "unix:/path"; a port is a number; what is no numeric host is looked up by the
  * system's own name service. Descriptors made here, their dups, and what is accepted from them are green in every call,
- * whatever is patched. They block, and close at exec. Options that
+ * whatever is patched, in fork children too; not those that came by SCM_RIGHTS. They block, and close at exec. Options that
  * are NULL, or all zero, are the defaults. */
 typedef struct {
     int family;     /* AF_INET, AF_INET6, AF_UNIX; 0: as the address says */
