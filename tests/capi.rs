@@ -15,10 +15,13 @@ enum Form {
 
 const FORMS: [Form; 3] = [Form::Linked, Form::Patched, Form::Preloaded];
 
-fn run(source: &str, case: &str, form: Form) -> Outcome {
+fn program(source: &str, case: &str, flags: &[&str]) -> Program {
     let name = format!("capi-{}", source.split('.').next().expect("a name"));
-    let program = Program::new(crate::common::linked(&format!("tests/progs/capi/{source}"), &name)).arg(case);
-    let program = program.env("EVENTLET_DETECT", "1");
+    let path = crate::common::linked_with(&format!("tests/progs/capi/{source}"), &name, flags);
+    Program::new(path).arg(case).env("EVENTLET_DETECT", "1")
+}
+
+fn run_in(program: Program, form: Form) -> Outcome {
     match form {
         Form::Linked => program.bare(),
         Form::Patched => program.env("EVENTLET_PATCH", "all").bare(),
@@ -26,14 +29,13 @@ fn run(source: &str, case: &str, form: Form) -> Outcome {
     }
 }
 
+fn run(source: &str, case: &str, form: Form) -> Outcome {
+    run_in(program(source, case, &[]), form)
+}
+
 /// Linked, with more in its environment.
 fn run_with(source: &str, case: &str, env: &[(&str, &str)]) -> Outcome {
-    let name = format!("capi-{}", source.split('.').next().expect("a name"));
-    let program = Program::new(crate::common::linked(&format!("tests/progs/capi/{source}"), &name)).arg(case);
-    env.iter()
-        .fold(program, |program, (name, value)| program.env(name, value))
-        .env("EVENTLET_DETECT", "1")
-        .bare()
+    env.iter().fold(program(source, case, &[]), |program, (name, value)| program.env(name, value)).bare()
 }
 
 #[track_caller]
@@ -71,6 +73,7 @@ cases!(thread, "thread.c": order, waiters, after, cancelled, killed, links, curr
     forked, child_ends);
 cases!(woken, "woken.c": queues, priorities, others, deleted, due);
 cases!(net, "net.c": inet, local, reuse, defaults, errors, no_descriptor, no_room, everywhere, numbers);
+cases!(calls, "calls.c": reads, writes, accepts, inherited, given_up);
 cases!(tpool, "tpool.c": many, parked, raised, killed, forked);
 cases!(inspect, "inspect.c": dump, hogs);
 cases!(serve, "serve.c": many, thousand, limited, ends, timeouts, errors, full, anywhere);
@@ -211,13 +214,7 @@ fn uncaught_outside_of_main_is_status_1() {
             assert_eq!(outcome.status.code(), Some(1), "{outcome}");
             assert!(outcome.errors().starts_with("eventlet: uncaught code 5 in"), "{outcome}");
         }
-        let program = Program::new(crate::common::linked("tests/progs/capi/nested.c", "capi-nested"));
-        let program = program.arg("waits").env("BEFORE_MAIN", "1");
-        let outcome = match form {
-            Form::Linked => program.bare(),
-            Form::Patched => program.env("EVENTLET_PATCH", "all").bare(),
-            Form::Preloaded => program.preloaded(),
-        };
+        let outcome = run_in(program("nested.c", "waits", &[]).env("BEFORE_MAIN", "1"), form);
         assert_eq!(outcome.status.code(), Some(1), "{outcome}");
         assert!(outcome.errors().starts_with("eventlet: uncaught code 5 in"), "{outcome}");
     }
@@ -301,6 +298,20 @@ fn errors_in_another_language() {
     let env = [("LIBRARY", library), ("LOCPATH", folder), ("LC_ALL", "de_DE.UTF-8")];
     let outcome = run_with("import.c", "translated", &env);
     assert!(outcome.status.success() && outcome.text() == "translated done\n", "{outcome}");
+}
+
+/// Nothing is raised in a library's constructor and destructor.
+#[test]
+fn the_loader_is_not_left_locked() {
+    let library = crate::common::shared("capi/loading_library.c", "libcapi-loading.so", &[]);
+    for form in FORMS {
+        for case in ["killed", "timed"] {
+            let program = program("loading.c", case, &["-Wl,--export-dynamic"]);
+            let outcome = run_in(program.env("LIBRARY", library.to_str().expect("UTF-8")), form);
+            let quiet = outcome.status.success() && outcome.text() == format!("{case} done\n");
+            assert!(quiet && outcome.stderr.is_empty(), "{form:?}\n{outcome}");
+        }
+    }
 }
 
 /// `eventlet_import_patched`, in a program that is not patched.

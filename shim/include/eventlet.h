@@ -51,9 +51,10 @@ extern "C" {
  * raised there, or pthread_exit, takes its place.
  *
  * Kills and timeouts are raised in the call in which the thread waits, or in the next one that waits; never while
- * pthread_setcancelstate has disabled cancellation, and never in one of libc's own locks or at a bare futex. What the thread was
- * woken for goes to the next that waits, or stays where it was. Out of pthread_mutex_lock and its kin the lock is not held,
- * out of pthread_cond_wait it is; a place at a barrier is free again. */
+ * pthread_setcancelstate has disabled cancellation, and never in one of libc's own locks, in dlopen and dlclose (so not in the
+ * constructor of a library), or at a bare futex. What the thread was woken for goes to the next that waits, or stays where
+ * it was. Out of pthread_mutex_lock and its kin the lock is not held, out of pthread_cond_wait it is; a place at a barrier
+ * is free again. */
 enum {
     EVENTLET_EXIT = 0x10000,       /* the end of a killed thread: Eventlet's GreenletExit */
     EVENTLET_TIMEOUT = 0x10001,    /* a timeout that was given no other code */
@@ -307,7 +308,8 @@ int eventlet_pile_next(eventlet_pile *pile, void **result);
  *
  * An address is "host:port", "[v6]:port" or "unix:/path"; a port is a number; what is no numeric host is looked up by the
  * system's own name service. Descriptors made here, their dups, and what is accepted from them are green in every call,
- * whatever is patched. They block, and close at exec. Options that are NULL, or all zero, are the defaults. */
+ * whatever is patched, in fork children too; not those that came by SCM_RIGHTS. They block, and close at exec. Options that
+ * are NULL, or all zero, are the defaults. */
 typedef struct {
     int family;     /* AF_INET, AF_INET6, AF_UNIX; 0: as the address says */
     int backlog;    /* 0: 50 */

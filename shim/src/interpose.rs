@@ -12,7 +12,7 @@
 //! 2. A body `|g| ...` runs when the caller is a green thread that may park here (`g`) and the group is patched. All
 //!    others (foreign threads, dormant, bypass, before the constructor) get the real function: the bare behaviour.
 //!    A first parameter that is named `fd` is the descriptor in question: those of Eventlet's own calls are always green.
-//!    `|g: (condition)| ...`: and if the condition holds.
+//!    `|g: [a, b]| ...`: these are. `|g: (condition)| ...`: and if the condition holds.
 //! 3. A body without `|g|` runs for everybody. It asks `green()` who calls, and answers the rest by
 //!    `real()(fd, buf, n)`: for rows that also wake (close, unlock, post) or that make the first thread.
 //! 4. Attributes, in any order:
@@ -59,22 +59,20 @@ pub fn green(group: Group) -> Option<&'static Green> {
     (table::patched(group) || table::forced() & group as u32 != 0).then_some(green)
 }
 
-/// The same for a call about `fd`: what Eventlet's own calls made is green whatever is patched, and so are reads and
+/// The same for a call about `fds`: what Eventlet's own calls made is green whatever is patched, and so are reads and
 /// writes of sockets with group socket alone.
 #[inline(always)]
-pub fn green_at(group: Group, fd: c_int) -> Option<&'static Green> {
+pub fn green_at<const N: usize>(group: Group, fds: [c_int; N]) -> Option<&'static Green> {
     let green = runtime::current()?;
-    (table::patched(group) || by_descriptor(group, fd)).then_some(green)
+    (table::patched(group) || by_descriptor(group, &fds)).then_some(green)
 }
 
 #[cold]
-fn by_descriptor(group: Group, fd: c_int) -> bool {
+fn by_descriptor(group: Group, fds: &[c_int]) -> bool {
     let forced = table::forced();
-    forced & group as u32 != 0
-        || descriptors::is_green(fd)
-        || matches!(group, Group::Os)
-            && (forced | table::groups()) & Group::Socket as u32 != 0
-            && kind::of(fd, descriptors::entry(fd)).is_socket()
+    let sockets = matches!(group, Group::Os) && (forced | table::groups()) & Group::Socket as u32 != 0;
+    let is_socket = |fd| sockets && kind::of(fd, descriptors::entry(fd)).is_socket();
+    forced & group as u32 != 0 || fds.iter().any(|fd| descriptors::is_green(*fd) || is_socket(*fd))
 }
 
 /// Makes a row's call natively, and whole if a green thread makes it.
@@ -206,10 +204,12 @@ macro_rules! row {
                 $crate::interpose::green(Group::$group)
             }
 
-            /// The same for a call about `fd`.
+            /// The same for a call about `fds`.
             #[inline(always)]
-            pub fn green_at(fd: core::ffi::c_int) -> Option<&'static eventlet_core::runtime::Green> {
-                $crate::interpose::green_at(Group::$group, fd)
+            pub fn green_at<const N: usize>(
+                fds: [core::ffi::c_int; N]
+            ) -> Option<&'static eventlet_core::runtime::Green> {
+                $crate::interpose::green_at(Group::$group, fds)
             }
 
             /// What the exported names do.
@@ -273,17 +273,18 @@ macro_rules! prototype {
 /// The forms of a body.
 macro_rules! body {
     ($arguments:tt { |$g:ident: ($($too:tt)*)| $($body:tt)* }) => {
-        match green().or_else(|| eventlet_core::runtime::current().filter(|_| $($too)*)) {
-            Some($g) => {
-                let answer = { $($body)* };
-                $crate::interpose::end($g);
-                answer
-            }
-            None => $crate::interpose::natively(|| real() $arguments),
-        }
+        $crate::interpose::body! { $arguments $g {
+            green().or_else(|| eventlet_core::runtime::current().filter(|_| $($too)*))
+        } { $($body)* } }
+    };
+    ($arguments:tt { |$g:ident: [$($fd:ident),*]| $($body:tt)* }) => {
+        $crate::interpose::body! { $arguments $g { green_at([$($fd),*]) } { $($body)* } }
     };
     ($arguments:tt { |$g:ident| $($body:tt)* }) => {
-        match $crate::interpose::caller! { $arguments $arguments } {
+        $crate::interpose::body! { $arguments $g { $crate::interpose::caller! { $arguments $arguments } } { $($body)* } }
+    };
+    ($arguments:tt $g:ident { $($caller:tt)* } { $($body:tt)* }) => {
+        match $($caller)* {
             Some($g) => {
                 let answer = { $($body)* };
                 $crate::interpose::end($g);
@@ -298,7 +299,7 @@ macro_rules! body {
 /// Who calls: a row whose first parameter is `fd` is about that descriptor.
 macro_rules! caller {
     ((fd $($others:tt)*) ($fd:ident $($rest:tt)*)) => {
-        green_at($fd)
+        green_at([$fd])
     };
     ($names:tt $arguments:tt) => {
         green()

@@ -81,50 +81,52 @@ rows! { Os;
 
     /// Around our own descriptors, whoever calls.
     fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
-        if !hub::active() { return real()(first, last, flags); }
+        if !hub::active() {
+            life::range_closes(first, last, flags);
+            return real()(first, last, flags);
+        }
         errno::from(life::close_range(first, last, flags, current().is_some()))
     }
 
     #[unchecked = "not declared"]
     fn closefrom(first: c_int) -> () {
-        if !hub::active() { return real()(first); }
+        if !hub::active() {
+            life::range_closes(first.max(0) as c_uint, c_uint::MAX, 0);
+            return real()(first);
+        }
         let _ = life::close_range(first.max(0) as c_uint, c_uint::MAX, 0, current().is_some());
     }
 
     /// libc closes the number out of our sight.
     #[also(_IO_fclose)]
     fn fclose(stream: *mut libc::FILE) -> c_int {
-        if current().is_some() { life::stream_closes(errno::keeping(|| libc::fileno(stream))); }
+        if life::tells() { life::stream_closes(errno::keeping(|| libc::fileno(stream))); }
         real()(stream)
     }
 
     fn dup(fd: c_int) -> c_int {
-        if current().is_some() { errno::from(life::dup(fd)) } else { real()(fd) }
+        if life::tells() { errno::from(life::dup(fd)) } else { real()(fd) }
     }
 
     #[deep] #[stateful] #[also(__dup2)]
     fn dup2(fd: c_int, new: c_int) -> c_int {
-        match current() {
-            Some(_) => errno::from(life::dup2(fd, new)),
-            None => errno::answer(life::replace_elsewhere(new, || real()(fd, new))),
-        }
+        if life::tells() { return errno::from(life::dup2(fd, new)); }
+        errno::answer(life::replace_elsewhere(new, || real()(fd, new)))
     } else { bare::at_once(syscall!(libc::SYS_dup2, fd, new)) }
 
     #[deep] #[stateful]
     fn dup3(fd: c_int, new: c_int, flags: c_int) -> c_int {
-        match current() {
-            Some(_) => errno::from(life::dup3(fd, new, flags)),
-            None => errno::answer(life::replace_elsewhere(new, || real()(fd, new, flags))),
-        }
+        if life::tells() { return errno::from(life::dup3(fd, new, flags)); }
+        errno::answer(life::replace_elsewhere(new, || real()(fd, new, flags)))
     } else { bare::at_once(syscall!(libc::SYS_dup3, fd, new, flags)) }
 
     #[unchecked = "variadic"] #[also(fcntl64, __fcntl)]
     fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
         if hub::active() && let Some(answer) = owner::fcntl(fd, command, argument) { return errno::from(answer); }
-        if current().is_some() && let Some(answer) = life::fcntl(fd, command, argument) {
+        if life::tells() && let Some(answer) = life::fcntl(fd, command, argument) {
             return errno::from(answer);
         }
-        if let Some(g) = green_at(fd) && let Some(answer) = offloaded::fcntl(g, fd, command, argument) {
+        if let Some(g) = green_at([fd]) && let Some(answer) = offloaded::fcntl(g, fd, command, argument) {
             return errno::from(answer);
         }
         let answer = real()(fd, command, argument);

@@ -37,13 +37,13 @@ rows! { Socket;
 
     #[deep]
     fn accept(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int {
-        accept_at(green_at(fd), fd, address, length, 0)
+        accept_at(green_at([fd]), fd, address, length, 0)
             .unwrap_or_else(|| natively(|| real()(fd, address, length)))
     } else SYS_accept
 
     #[deep]
     fn accept4(fd: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int {
-        accept_at(green_at(fd), fd, address, length, flags)
+        accept_at(green_at([fd]), fd, address, length, flags)
             .unwrap_or_else(|| natively(|| real()(fd, address, length, flags)))
     } else SYS_accept4
 

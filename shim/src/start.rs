@@ -55,9 +55,10 @@ fn begin() {
     }
 }
 
-/// Activation's last step: nothing of libc's own is led to rows that are not in force.
+/// Activation's last step: nothing of libc's own is led to rows that are not in force. (For a descriptor of Eventlet's own it
+/// may have been begun.)
 fn deepen() {
-    if table::groups() != 0 {
+    if table::groups() != 0 || deep::is_put_off() {
         deep::install();
     }
 }

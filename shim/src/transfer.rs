@@ -12,14 +12,14 @@ use crate::interpose::rows;
 rows! { Os;
     #[deep] #[also(sendfile64)]
     fn sendfile(to: c_int, from: c_int, offset: *mut off_t, length: size_t) -> isize {
-        |g| errno::from(transfer::sendfile(g, to, from, offset, length))
+        |g: [to, from]| errno::from(transfer::sendfile(g, to, from, offset, length))
     } else { errno::from(syscall!(libc::SYS_sendfile, to, from, offset, length)) }
 
     #[deep]
     fn splice(
         from: c_int, from_offset: *mut loff_t, to: c_int, to_offset: *mut loff_t, length: size_t, flags: c_uint
     ) -> isize {
-        |g| errno::from(transfer::splice(g, from, from_offset, to, to_offset, length, flags))
+        |g: [from, to]| errno::from(transfer::splice(g, from, from_offset, to, to_offset, length, flags))
     } else SYS_splice
 
     #[deep]
@@ -34,7 +34,7 @@ rows! { Os;
 
     #[also(preadv64v2)]
     fn preadv2(fd: c_int, buffers: *const iovec, count: c_int, offset: off_t, flags: c_int) -> isize {
-        match green() {
+        match green_at([fd]) {
             Some(g) if io::is_plain_vector(fd, offset, flags) => errno::from(io::readv(g, fd, buffers, count)),
             _ => real()(fd, buffers, count, offset, flags),
         }
@@ -42,7 +42,7 @@ rows! { Os;
 
     #[also(pwritev64v2)]
     fn pwritev2(fd: c_int, buffers: *const iovec, count: c_int, offset: off_t, flags: c_int) -> isize {
-        match green() {
+        match green_at([fd]) {
             Some(g) if io::is_plain_vector(fd, offset, flags) => errno::from(io::writev(g, fd, buffers, count)),
             _ => real()(fd, buffers, count, offset, flags),
         }

@@ -91,8 +91,11 @@ fn welcome(turn: &Turn, new: c_int, flags: c_int) -> Result<c_int> {
 /// An accepted socket is what its listener is; its mode comes from the flags, its timeouts may be the listener's.
 fn inherit(turn: &Turn, new: c_int, flags: c_int) {
     let listener = turn.entry;
-    let kept = listener.flags() & (flag::LAYERED | flag::LOWAT | flag::RECORDS | flag::LINGER | flag::GREEN);
+    let kept = listener.flags() & (flag::LAYERED | flag::LOWAT | flag::RECORDS | flag::LINGER);
     descriptors::born(new, listener.kind(), kept, flags & libc::SOCK_NONBLOCK != 0);
+    if descriptors::is_green(turn.fd) {
+        descriptors::make_green(new);
+    }
     if !descriptors::is_fresh(listener) || listener.receive_ms() != 0 || listener.has(flag::SNDTIMEO) {
         descriptors::mode_changed(new);
     }

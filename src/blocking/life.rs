@@ -9,7 +9,7 @@ use crate::data::fdtable::{Kind, flag, gone};
 use crate::kernel::{Errno, Result};
 use crate::runtime::answers;
 use crate::runtime::descriptors::{self, closing, duplicated, is_own};
-use crate::runtime::fork::in_vfork;
+use crate::runtime::fork::{in_child, in_vfork};
 use crate::runtime::hub::active;
 use crate::runtime::offload::{self, Call};
 use crate::runtime::{Green, current, this};
@@ -21,6 +21,18 @@ use super::kind;
 static LINGERS: AtomicBool = AtomicBool::new(false);
 
 const BAD: Errno = Errno(libc::EBADF);
+/// A flag of `close_range`, which then closes nothing yet.
+const CLOEXEC: c_int = 4;
+
+/// Whether the table hears of what the caller does: a green thread, or a fork child that is dormant still and has
+/// descriptors which stay green.
+pub fn tells() -> bool {
+    current().is_some() || has_inherited()
+}
+
+fn has_inherited() -> bool {
+    !active() && descriptors::any_green() && !in_child()
+}
 
 /// `socket`.
 pub fn socket(domain: c_int, kind: c_int, protocol: c_int) -> Result<c_int> {
@@ -121,6 +133,9 @@ fn close_lingering(green: &'static Green, fd: c_int) -> Option<Result<()>> {
 /// A close of `fd` by a foreign thread or a signal handler: `close` does it, and the hub learns of it. EBADF: the number
 /// is the library's own. What a vfork child closes is its own matter.
 pub fn close_elsewhere<T>(fd: c_int, close: impl FnOnce() -> T) -> Result<T> {
+    if has_inherited() {
+        descriptors::leaves_green(fd);
+    }
     if !active() || in_vfork() {
         return Ok(close());
     }
@@ -149,14 +164,20 @@ pub fn replace_elsewhere<T>(fd: c_int, replace: impl FnOnce() -> T) -> Result<T>
     Ok(replace())
 }
 
-/// `fclose` of a stream on `fd`, by a green thread.
+/// `fclose` of a stream on `fd`, by somebody who [`tells`].
 pub fn stream_closes(fd: c_int) {
     closing(fd);
 }
 
+/// `close_range` while dormant.
+pub fn range_closes(first: c_uint, last: c_uint, flags: c_int) {
+    if flags & CLOEXEC == 0 && has_inherited() {
+        descriptors::all_leave_green(first, last);
+    }
+}
+
 /// `close_range`, around the library's own. Any thread; a green thread's call also tells the table.
 pub fn close_range(first: c_uint, last: c_uint, flags: c_int, tells: bool) -> Result<()> {
-    const CLOEXEC: c_int = 4;
     if tells && flags & CLOEXEC == 0 {
         descriptors::each_known(first, last).filter(|fd| lingers(*fd)).for_each(|fd| _ = close_quietly(fd));
     }

@@ -94,10 +94,8 @@ pub mod flag {
     pub const WAITED: u16 = 1 << 12;
     /// A reader let the others go first, since the last read had to wait.
     pub const EXPECTED: u16 = 1 << 13;
-    /// Made by Eventlet's own calls: green whatever is patched.
-    pub const GREEN: u16 = 1 << 14;
     /// SO_LINGER may be set: ask before a close.
-    pub const LINGER: u16 = 1 << 15;
+    pub const LINGER: u16 = 1 << 14;
     /// A terminal. The bit of what only sockets are.
     pub const TERMINAL: u16 = RECORDS;
     /// A socket that listens: DRAINED says that nobody has come. The bit of what only pipes are.

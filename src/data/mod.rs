@@ -8,6 +8,7 @@ pub mod inbox;
 pub mod list;
 #[cfg(all(feature = "loom", test))]
 mod models;
+pub mod numbers;
 pub mod posts;
 pub mod spinlock;
 pub mod stack;

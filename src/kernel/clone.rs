@@ -28,11 +28,11 @@ pub struct Start<'a> {
     pub own: Option<(usize, &'a AtomicU32)>,
 }
 
-/// Starts it. Its credentials and namespaces are the caller's of now.
+/// Starts it; its tid. Its credentials and namespaces are the caller's of now.
 ///
 /// # Safety
 /// The stack is the thread's alone, with room for what it does; the TCB is one. Both stay as long as it runs.
-pub unsafe fn start(thread: &Start) -> Result<()> {
+pub unsafe fn start(thread: &Start) -> Result<i32> {
     let mut flags = libc::CLONE_VM
         | libc::CLONE_FS
         | libc::CLONE_FILES
@@ -69,7 +69,7 @@ pub unsafe fn start(thread: &Start) -> Result<()> {
         }
         answer
     });
-    check(answer).map(drop)
+    check(answer).map(|tid| tid as i32)
 }
 
 /// Ends the calling thread of ours.

@@ -22,8 +22,8 @@ pub enum Place {
     Runs,
 }
 
-/// Tells `each` about every kernel thread but the calling one.
-pub fn others(mut each: impl FnMut(Place)) -> Result<()> {
+/// Tells `each` about every kernel thread but the calling one: its tid, and where it stands.
+pub fn others(mut each: impl FnMut(c_int, Place)) -> Result<()> {
     // SAFETY: takes nothing.
     let own = unsafe { syscall!(libc::SYS_gettid)? };
     let tasks = Directory::open()?;
@@ -45,7 +45,7 @@ pub fn others(mut each: impl FnMut(Place)) -> Result<()> {
                 && tid != own
                 && let Some(place) = tasks.place(tid as c_int)
             {
-                each(place);
+                each(tid as c_int, place);
             }
             rest = &rest[size..];
         }

@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use crate::data::bell::Mark;
 use crate::data::fdtable::{self, FdTable, Kind, flag, gone};
 use crate::data::list::List;
+use crate::data::numbers::Numbers;
 use crate::kernel::tasks;
 use crate::syscall;
 
@@ -130,6 +131,7 @@ pub fn note(fd: i32) {
 /// A row saw the birth of `fd`. `nonblock`: it was made with O_NONBLOCK.
 pub fn born(fd: i32, kind: Kind, flags: u16, nonblock: bool) {
     let entry = TABLE.get(fd);
+    leaves_green(fd);
     if TABLE.is_far(entry) {
         return;
     }
@@ -152,10 +154,12 @@ pub fn duplicated(from: i32, to: i32) {
         | flag::NO_NOWAIT_READ
         | flag::NO_NOWAIT_WRITE
         | flag::RECORDS
-        | flag::LINGER
-        | flag::GREEN;
+        | flag::LINGER;
     let (old, new) = (TABLE.get(from), TABLE.get(to));
     closing(to);
+    if is_green(from) {
+        make_green(to);
+    }
     TABLE.note(to);
     if TABLE.is_far(new) || old.kind() == Kind::Unknown {
         return;
@@ -179,28 +183,34 @@ pub(super) fn all_shared() {
     }
 }
 
-/// Whether any descriptor was ever marked by [`make_green`].
-static ANY_GREEN: AtomicBool = AtomicBool::new(false);
+/// What is green whatever is patched. A fork child has it as it was, dormant too.
+static GREEN: Numbers = Numbers::new();
 
-/// `fd` is green whatever is patched, and so are its duplicates and what it accepts.
+/// `fd` is green whatever is patched, and so are its duplicates and what it accepts. Any thread.
 pub fn make_green(fd: i32) {
-    let entry = TABLE.get(fd);
-    if !TABLE.is_far(entry) {
-        entry.set(flag::GREEN);
-        ANY_GREEN.store(true, Ordering::Relaxed);
-    }
+    GREEN.insert(fd);
+}
+
+/// `fd` is about to be closed or replaced by whoever tells nothing else. Any thread.
+pub fn leaves_green(fd: i32) {
+    GREEN.remove(fd);
+}
+
+/// The same for `from..=to`.
+pub fn all_leave_green(from: u32, to: u32) {
+    GREEN.remove_all(from, to);
 }
 
 /// Whether some descriptor may be so. Any thread.
 #[inline(always)]
 pub fn any_green() -> bool {
-    ANY_GREEN.load(Ordering::Relaxed)
+    GREEN.any()
 }
 
 /// Whether `fd` is green whatever is patched. Any thread.
 #[inline(always)]
 pub fn is_green(fd: i32) -> bool {
-    any_green() && TABLE.get(fd).has(flag::GREEN)
+    GREEN.has(fd)
 }
 
 /// Whether the remembered mode of `entry` still holds.
@@ -249,6 +259,7 @@ pub fn beware(fd: i32, flags: u16) {
 /// `fd` is about to be closed, or replaced: ends its registration and wakes its waiters.
 pub fn closing(fd: i32) {
     let entry = TABLE.get(fd);
+    leaves_green(fd);
     if entry.kind() != Kind::Unknown || entry.waited_for() {
         forget(fd, entry);
     }
@@ -262,6 +273,7 @@ pub fn each_known(from: u32, to: u32) -> impl Iterator<Item = i32> {
 
 /// All numbers of `from..=to` are about to be closed.
 pub fn closing_range(from: u32, to: u32) {
+    all_leave_green(from, to);
     for (fd, _) in TABLE.each(from as usize, (to as usize).saturating_add(1)) {
         closing(fd);
     }
@@ -292,6 +304,7 @@ fn release_all(list: &List<Green>, wake: Wake) {
 #[cold]
 pub fn closed_elsewhere(fd: i32, mark: u8) {
     let entry = TABLE.get(fd);
+    leaves_green(fd);
     if TABLE.is_far(entry) || entry.kind() == Kind::Unknown {
         return;
     }
@@ -336,7 +349,7 @@ fn sweep_marked() {
     }
 }
 
-/// In a fork child, dormant: nothing is known, nobody waits. What is used there later is classified then.
+/// In a fork child, dormant: nothing is known but what is green, nobody waits. What is used there later is classified then.
 pub(super) fn forked() {
     ROOM.store(sets_end() as u32, Ordering::Relaxed);
     TABLE.forget();

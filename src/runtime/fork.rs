@@ -50,7 +50,8 @@ pub fn in_vfork() -> bool {
     this().is_some_and(|green| green.bypass.get() == VFORK)
 }
 
-/// Whether this is a child that libc made inside itself and that shares our memory (posix_spawn's). Of a green thread.
+/// Whether this is a child that libc made inside itself and that shares our memory (posix_spawn's). Of a green thread, or
+/// while dormant of a process that has inherited descriptors which are green.
 pub fn in_child() -> bool {
     // SAFETY: getpid takes nothing.
     let pid = unsafe { crate::syscall!(libc::SYS_getpid) };
@@ -110,6 +111,10 @@ pub extern "C" fn parent() {
 pub extern "C" fn child() {
     CHILD.store(true, Ordering::Relaxed);
     LIFE.fetch_add(1, Ordering::Relaxed);
+    if descriptors::any_green() {
+        // SAFETY: getpid takes nothing.
+        hub().first.tid.set(unsafe { syscall!(libc::SYS_getpid) }.unwrap_or(0) as i32);
+    }
     if !active() {
         return;
     }

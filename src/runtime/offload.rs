@@ -232,7 +232,7 @@ impl Helper {
             own: Some((tcb, &self.tid)),
         };
         // SAFETY: a stack and a TLS block of its own, until `tid` is 0 again.
-        unsafe { clone::start(&start) }
+        unsafe { clone::start(&start) }.map(drop)
     }
 }
 

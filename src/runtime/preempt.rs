@@ -49,6 +49,8 @@ static MAY_CUT: AtomicBool = AtomicBool::new(true);
 static SENT: AtomicBool = AtomicBool::new(false);
 /// Its tid.
 static TID: AtomicI32 = AtomicI32::new(0);
+/// The helper's own tid; 0: there is none.
+static HELPER: AtomicI32 = AtomicI32::new(0);
 /// What speaks for it that the program's stacks are not for signals: both of [`Sign`].
 static KEEPS_OFF: AtomicU32 = AtomicU32::new(0);
 static PAUSE: AtomicI64 = AtomicI64::new(TICK);
@@ -148,10 +150,16 @@ fn start_looking() -> Result<()> {
 
 /// In a fork child: the helper is not there.
 pub(super) fn forked() {
+    HELPER.store(0, Ordering::Relaxed);
     ASLEEP.store(0, Ordering::Relaxed);
     SENT.store(false, Ordering::Relaxed);
     IDLE.store(true, Ordering::Relaxed);
     contended(false);
+}
+
+/// Whether this kernel thread is the helper, which never stands in libc.
+pub fn is_helper(tid: c_int) -> bool {
+    HELPER.load(Ordering::Relaxed) == tid
 }
 
 /// Whether this PC is one of this library.
@@ -298,8 +306,10 @@ fn start_helper() -> Result<()> {
             -1isize,
             0
         )?;
-        clone::start(&Start { top: stack + STACK, run: helper, argument: 0, mask: !0, own: None })
+        let start = Start { top: stack + STACK, run: helper, argument: 0, mask: !0, own: None };
+        HELPER.store(clone::start(&start)?, Ordering::Relaxed);
     }
+    Ok(())
 }
 
 extern "C" fn helper(_: usize) -> ! {

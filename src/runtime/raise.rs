@@ -6,7 +6,8 @@
 //!      +--- Raised <--- forced unwinding <-+  the edge takes the request and unwinds
 //! ```
 //! A request is made by who kills and by timeouts. It waits at its green thread and is raised in the wait that the
-//! thread is in, or in its next one, where a cancellation would act too, and never while cancellation is disabled.
+//! thread is in, or in its next one, where a cancellation would act too, and never while cancellation is disabled or in
+//! dlopen and dlclose.
 //!
 //! The unwinding is that of `pthread_exit`: cleanup handlers and C++ destructors run. But the thread goes on, so
 //! glibc's mark of an exiting thread is not set: `__pthread_unwind_next` unwinds to the buffer before its own.
@@ -112,10 +113,14 @@ impl Raise {
     }
 }
 
-/// Whether the next wait of `green` raises.
+/// Whether the next wait of `green` raises. Not in a library's constructor: the loader would stay locked.
 #[inline(always)]
 pub fn is_due(green: &Green) -> bool {
-    !green.raise.due.is_empty() && !is_unwinding(green) && !identity::is_cancel_disabled(green.tcb())
+    let tcb = green.tcb();
+    !green.raise.due.is_empty()
+        && !is_unwinding(green)
+        && !identity::is_cancel_disabled(tcb)
+        && !identity::is_loading(tcb)
 }
 
 /// Whether something is on its way.

@@ -31,7 +31,7 @@ use eventlet_core::kernel::log;
 use eventlet_core::kernel::options::{self, fault};
 use eventlet_core::kernel::patch::{self, Edit, Way};
 use eventlet_core::kernel::tasks::{self, Place};
-use eventlet_core::runtime::{current, fork, hub, this};
+use eventlet_core::runtime::{current, fork, hub, preempt, this};
 use eventlet_core::syscall;
 
 use crate::interpose::rows;
@@ -153,10 +153,10 @@ fn clear_of_threads(edits: &[Edit], looks: u32) -> Option<bool> {
             let _ = unsafe { syscall!(libc::SYS_nanosleep, &pause, 0) };
         }
         let (mut alone, mut clear) = (true, true);
-        let looked = tasks::others(|place| {
+        let looked = tasks::others(|tid, place| {
             alone = false;
             clear &= match place {
-                Place::Runs => false,
+                Place::Runs => preempt::is_helper(tid),
                 Place::Waits { at, .. } => {
                     !edits.iter().any(|edit| (edit.at + 1..edit.at + JUMP).contains(&at))
                 }
@@ -198,6 +198,12 @@ pub fn install() {
         }
     }
     DONE.store(true, Ordering::Relaxed);
+}
+
+/// Whether it was begun, and put off.
+pub fn is_put_off() -> bool {
+    // SAFETY: on the hub's kernel thread.
+    unsafe { (*PENDING.0.get()).is_some() }
 }
 
 /// More is patched than before.

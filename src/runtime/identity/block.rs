@@ -257,6 +257,11 @@ pub fn is_cancel_disabled(tcb: usize) -> bool {
     cancel_word(tcb).load(Ordering::Acquire) & (disabled | exiting) != 0
 }
 
+/// Whether it is in dlopen or dlclose: perhaps in the constructor of a library.
+pub fn is_loading(tcb: usize) -> bool {
+    identity().loads.is_some_and(|owner| owner.load(Ordering::Relaxed) == tid(tcb))
+}
+
 fn cancel_word(tcb: usize) -> &'static AtomicI32 {
     // SAFETY: a place in a live block, which glibc changes atomically as well.
     unsafe { AtomicI32::from_ptr((tcb + identity().layout.cancel) as *mut i32) }

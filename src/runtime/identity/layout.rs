@@ -6,6 +6,7 @@
 //! loader's lock.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ops::Range;
 
 use crate::kernel::real::real;
 
@@ -37,6 +38,8 @@ pub struct Layout {
     pub dtv: usize,
     /// The list of threads whose stacks the program gave: ours are among them.
     pub stack_user: *mut Link,
+    /// What the loader keeps before that: its locks are among it.
+    pub loader: Range<usize>,
     /// Thread-specific data: blocks per thread, entries per block; the global array of keys.
     pub blocks: usize,
     pub entries: usize,
@@ -152,8 +155,8 @@ impl Layout {
         {
             return Err("unknown shape of the thread-specific data");
         }
-        let global: *mut u8 = symbol!("_rtld_global");
-        let stack_user = global.wrapping_add(field!("rtld_global__dl_stack_user", 2 * WORD)).cast();
+        let global: usize = symbol!("_rtld_global");
+        let loader = global..global + field!("rtld_global__dl_stack_user", 2 * WORD);
         let resp: usize = symbol!("__resp");
         let keys: *const u8 = symbol!("__pthread_keys");
         // rseq came with 2.35.
@@ -169,7 +172,8 @@ impl Layout {
             specific: specific.offset as usize,
             cancel: field!("pthread_cancelhandling", 32),
             dtv: field!("pthread_dtvp", WORD),
-            stack_user,
+            stack_user: loader.end as *mut Link,
+            loader,
             blocks,
             entries,
             data,

@@ -7,6 +7,7 @@
 //! | [`template`] | what one real thread shows |
 //! | [`block`] | the blocks: made, recycled, released; their fields |
 //! | [`end`] | what a thread does at its end |
+//! | [`loader`] | who is in dlopen and dlclose |
 //!
 //! The life of a block: [`make`] by the creator, [`enlist`]; on the new stack [`begin`], then [`super::entry::run`], then
 //! [`finish`]; after the switch away from it [`put`]. The next [`make`] on that slot recycles it; [`tidy`] gives
@@ -18,6 +19,7 @@
 pub mod block;
 pub mod end;
 pub mod layout;
+pub mod loader;
 pub mod template;
 
 use core::cell::UnsafeCell;
@@ -25,11 +27,11 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::data::stack::{self, StackSlot};
-use crate::kernel::{fs, options, real::real};
+use crate::kernel::{fs, log, options, real::real};
 
 pub use block::{
-    begin, cancel, cancels_at_once, enlist, exits, forked, is_cancel_disabled, is_cancelled, make, result,
-    static_size, tid,
+    begin, cancel, cancels_at_once, enlist, exits, forked, is_cancel_disabled, is_cancelled, is_loading,
+    make, result, static_size, tid,
 };
 pub use end::{finish, finish_first};
 use layout::Layout;
@@ -43,6 +45,8 @@ struct Identity {
     home: usize,
     /// The bits of the word that glibc keeps for cancellation.
     cancel_bits: CancelBits,
+    /// Who holds the loader's lock; None: it was not found.
+    loads: Option<loader::Owner>,
 }
 
 struct Shared(UnsafeCell<MaybeUninit<Identity>>);
@@ -84,8 +88,12 @@ pub fn build() -> Result<(), &'static str> {
     let cancel_bits =
         cancel_bits(home + layout.cancel, template.ended).ok_or("pthread_cancel leaves no mark")?;
     block::seed_tids();
+    let loads = loader::find(layout.loader.clone(), said);
+    if loads.is_none() {
+        log::note(format_args!("the loader's lock is not to be found: kills may leave it locked"));
+    }
     // SAFETY: nobody looks before BUILT is set.
-    unsafe { (*IDENTITY.0.get()).write(Identity { layout, template, home, cancel_bits }) };
+    unsafe { (*IDENTITY.0.get()).write(Identity { layout, template, home, cancel_bits, loads }) };
     BUILT.store(true, Ordering::Release);
     trial().inspect_err(|_| BUILT.store(false, Ordering::Release))
 }
