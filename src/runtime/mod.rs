@@ -34,6 +34,7 @@ pub mod signals;
 pub mod spawn;
 pub mod steps;
 pub mod uring;
+mod wait;
 
 pub use green::{Green, Wait, Wake, current, this};
 pub use hub::hub;
