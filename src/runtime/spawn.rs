@@ -19,7 +19,7 @@ use crate::kernel::{Result, asan, fs, log, stats};
 use crate::syscall;
 
 use super::credentials::Credentials;
-use super::green::{Affinity, Coroutine, Green, Joiner, Scheduling, State, Task, Wait, Wake};
+use super::green::{Affinity, Coroutine, Green, Joiner, Scheduling, State, Task, Wait, Wake, this};
 use super::hub::{hand, hub};
 use super::{entry, errand, fork, identity, parking, preempt, raise, signals};
 
@@ -147,6 +147,21 @@ pub fn spawn(plan: Plan) -> Option<Result<usize>> {
 /// not wait there.
 fn make(plan: Plan) -> Option<Result<usize>> {
     let fp = fs::FpControl::read();
+    if this().is_none() {
+        return make_from_afar(plan, fp);
+    }
+    Some(take(&plan).and_then(|mut slot| match identity::make(&mut slot, size_of::<Green>()) {
+        Ok(tcb) => Ok(begin(&plan, slot, tcb, fp)),
+        Err(error) => {
+            stack::put(slot);
+            Err(error)
+        }
+    }))
+}
+
+/// The same by a foreign thread, for which the hub does its part; each part has what it needs, since it may come too late.
+#[cold]
+fn make_from_afar(plan: Plan, fp: fs::FpControl) -> Option<Result<usize>> {
     let mut slot = match errand::on_hub_or_not(move || take(&plan))? {
         Ok(slot) => slot,
         Err(error) => return Some(Err(error)),
