@@ -34,7 +34,7 @@ mod once {
 }
 
 mod join {
-    cases!("join.c": results, timed, wrong, wrong_times, left, chain, detached, attributes, names, try_loop);
+    cases!("join.c": results, timed, wrong, wrong_times, chain, detached, attributes, names, try_loop);
 }
 
 mod cancel {

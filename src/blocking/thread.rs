@@ -11,7 +11,7 @@ use core::ptr;
 use core::sync::atomic::Ordering;
 
 use crate::kernel::{Errno, Result};
-use crate::runtime::green::{Affinity, JOIN, Joiner};
+use crate::runtime::green::{Affinity, Joiner};
 use crate::runtime::{Green, Wait, Wake, cancel, errand, hub, parking, raise, spawn};
 use crate::syscall;
 
@@ -62,7 +62,7 @@ pub fn join_foreign(g: &Green, until: Until, attempt: impl Fn() -> c_int) -> Res
             libc::EBUSY => {}
             code => return Err(Errno(code)),
         }
-        let wait = Wait { interruptible: false, ..Wait::opaque(JOIN) };
+        let wait = Wait { interruptible: false, ..Wait::opaque("pthread_join") };
         if g.park(&wait, until.deadline().min(patience.next())) == Wake::Cancelled || raise::is_due(g) {
             return Err(Errno::CANCELLED);
         }
@@ -102,7 +102,7 @@ fn wait(g: &Green, target: &Green, until: Until) -> Result<()> {
     // SAFETY: asked while the target is being joined, so it is there.
     let over = |target, _| ended(unsafe { &*(target as *const Green) });
     let a = ptr::from_ref(target) as usize;
-    g.expect(Wait { over, a, interruptible: false, ..Wait::opaque(JOIN) });
+    g.expect(Wait { over, a, interruptible: false, ..Wait::opaque("pthread_join") });
     loop {
         match parking::park(g, target.ended.as_ptr() as usize, until.deadline(), false, || !ended(target)) {
             Some(_) if raise::is_due(g) => return Err(Errno::CANCELLED),

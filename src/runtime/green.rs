@@ -31,7 +31,7 @@ use super::detect;
 use super::hub::{self, hub};
 use super::raise::{self, Raise};
 use super::signals::{self, stack::Alternate};
-pub use super::wait::{JOIN, Wait, Wake};
+pub use super::wait::{Wait, Wake};
 
 /// Where a green thread stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

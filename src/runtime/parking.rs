@@ -18,7 +18,7 @@ use crate::data::bucket::Bucket;
 use crate::data::list::Node;
 use crate::kernel::signal;
 
-use super::green::{Green, JOIN, Joiner, Wait, Wake, this};
+use super::green::{Green, Wait, Wake, this};
 use super::hub::{active, hand};
 use super::{edges, inbox, offload};
 
@@ -136,14 +136,6 @@ pub(super) fn abandon(green: &Green) {
     let table = &raw const TABLE as usize;
     if (table..table + size_of_val(&TABLE)).contains(&list) {
         leave(green);
-        let wait = green.wait();
-        if wait.call == JOIN && wait.a != 0 {
-            // SAFETY: it was being joined just now, so it is there.
-            let target = unsafe { &*(wait.a as *const Green) };
-            if target.joiner.get() == Joiner::Green(green) {
-                target.joiner.set(Joiner::None);
-            }
-        }
     } else {
         green.node.unlink();
     }

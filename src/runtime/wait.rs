@@ -38,9 +38,6 @@ pub struct Wait {
     pub looks: bool,
 }
 
-/// The call of a wait for a thread's end; `a` is that thread, if it is a green one.
-pub const JOIN: &str = "pthread_join";
-
 impl Wait {
     /// Nobody can tell from outside whether it is over (a condition variable, a sleep).
     pub const fn opaque(call: &'static str) -> Wait {

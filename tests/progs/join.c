@@ -1,8 +1,6 @@
 /* Joining, in every form. */
 #include "prog.h"
 
-#include <setjmp.h>
-
 enum { THREADS = 50 };
 static int gate[2];
 
@@ -81,30 +79,6 @@ static void wrong(void) {
     open_gate(2);
 }
 
-static void *join_other(void *arg) { return join((pthread_t)arg); }
-/* A handler jumps out of a join: another one may join then. */
-static __thread sigjmp_buf out;
-static pthread_t awaited;
-static void jumps_out(int sig) { siglongjmp(out, sig); }
-static void *leaves_join(void *arg) {
-    if (!sigsetjmp(out, 1)) join(awaited);
-    return arg;
-}
-static void left(void) {
-    must(signal(SIGUSR1, jumps_out) == SIG_ERR ? -1 : 0);
-    awaited = spawn(through_gate, "awaited");
-    for (int i = 0; i < 2; i++) {
-        pthread_t thread = spawn(leaves_join, NULL);
-        tick();
-        zero(pthread_kill(thread, SIGUSR1));
-        join(thread);
-    }
-    pthread_t thread = spawn(join_other, (void *)awaited);
-    tick();
-    open_gate(1);
-    puts(join(thread));
-}
-
 /* No time at all: glibc waits on. */
 static void *naps(void *arg) {
     usleep(3000);
@@ -121,6 +95,7 @@ static void wrong_times(void) {
     join(thread);
 }
 
+static void *join_other(void *arg) { return join((pthread_t)arg); }
 
 /* A chain: each waits for the one before it. */
 static void chain(void) {
@@ -211,7 +186,7 @@ static void try_loop(void) {
 
 int main(int argc, char **argv) {
     must(pipe(gate));
-    struct test tests[] = {CASE(results), CASE(timed),      CASE(wrong), CASE(wrong_times), CASE(left), CASE(chain),
+    struct test tests[] = {CASE(results), CASE(timed),      CASE(wrong), CASE(wrong_times), CASE(chain),
                            CASE(detached), CASE(attributes), CASE(names), CASE(try_loop)};
     return RUN(argc, argv, tests);
 }
