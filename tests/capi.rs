@@ -237,6 +237,12 @@ fn libc_leaves_no_mask_behind() {
 }
 
 #[test]
+fn cancellation_waits_for_what_is_on_its_way() {
+    good("nested.c", "cancels", Form::Patched);
+    good("nested.c", "cancels", Form::Preloaded);
+}
+
+#[test]
 fn real_threads_are_told_so() {
     good("raise.c", "on_foreign", Form::Linked);
     for case in ["abort_on_foreign", "stop_on_foreign"] {

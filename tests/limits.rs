@@ -10,6 +10,11 @@ const NO_GUARD_INSTALL: &str = "8";
 
 cases!("limits.c": asked_for, too_many);
 
+/// Stacks of a program that has code there.
+mod stack_code {
+    cases!("stack_code.c": called);
+}
+
 #[test]
 fn an_overflow_says_whose_stack_it_was() {
     let overflow = Program::of("limits.c").arg("overflowing");

@@ -60,6 +60,12 @@ fn native_waits_are_left_alone() {
 }
 
 #[test]
+fn native_calls_that_are_left_by_a_jump() {
+    let outcome = Program::of("left_call.c").env("EVENTLET_PATCH", "all,-select").same();
+    assert!(outcome.status.success() && outcome.stats().preemptions > 0, "{outcome}");
+}
+
+#[test]
 fn registers_survive() {
     preempted("registers");
 }

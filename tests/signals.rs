@@ -101,5 +101,5 @@ fn a_handler_may_exit() {
 
 /// Waits for signals that others do not block; what is ignored meanwhile; threads that a handler ends.
 mod sigwaits {
-    cases!("sigwaits.c": by_thread, by_child, handler, ignored, maker, dropped, left);
+    cases!("sigwaits.c": by_thread, by_child, handler, ignored, maker, dropped, left, while_main_waits);
 }

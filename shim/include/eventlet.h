@@ -47,8 +47,9 @@ extern "C" {
  * EVENTLET_EXIT. In the first thread, also before main and after it, it ends the process with exit status 1; pthread_join of
  * a pthread gives PTHREAD_CANCELED.
  *
- * While it is on its way, through cleanup handlers and `catch (...)`, which may wait, kills and timeouts are put off. What is
- * raised there, or pthread_exit, takes its place.
+ * While it is on its way, through cleanup handlers and `catch (...)`, which may wait, kills, timeouts and cancellation are
+ * put off. What is raised there, or pthread_exit, takes its place. But a C++ destructor there must not catch anything by
+ * eventlet_try: libc has room for one unwinding.
  *
  * Kills and timeouts are raised in the call in which the thread waits, or in the next one that waits; never while
  * pthread_setcancelstate has disabled cancellation, and never in one of libc's own locks, in dlopen and dlclose (so not in the

@@ -141,12 +141,14 @@ rows! { Os;
 
     #[unchecked = "does not return"] #[also(longjmp, _longjmp)]
     fn siglongjmp(env: *const c_void, value: c_int) -> () {
+        signal::leaves();
         if let Some(g) = green() { signal::jumps(g, env) }
         real()(env, value)
     }
 
     #[unchecked = "does not return"]
     fn __longjmp_chk(env: *const c_void, value: c_int) -> () {
+        signal::leaves();
         if let Some(g) = green() { signal::jumps(g, env) }
         real()(env, value)
     }

@@ -12,7 +12,7 @@ use crate::data::Deadline;
 use crate::kernel::signal::{self, Action, bit};
 use crate::kernel::{Errno, Result};
 use crate::runtime::signals::{self, action};
-use crate::runtime::{Green, Wait, Wake, hub, this};
+use crate::runtime::{Green, Wait, Wake, hub, preempt, this};
 use crate::syscall;
 
 use super::sched;
@@ -171,6 +171,11 @@ pub unsafe fn alternate(g: &Green, new: *const libc::stack_t, old: *mut libc::st
         unsafe { old.write(before) };
     }
     Ok(())
+}
+
+/// Any jump, before it: it may leave a call that was made natively.
+pub fn leaves() {
+    preempt::resume();
 }
 
 /// `siglongjmp`, before the jump: the mask that `env` holds, if it holds one, is the thread's. In a handler it is the

@@ -276,7 +276,7 @@ impl Class {
         let start = loop {
             const FLAGS: i32 =
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
-            let rights = libc::PROT_READ | libc::PROT_WRITE;
+            let rights = libc::PROT_READ | libc::PROT_WRITE | if is_code() { libc::PROT_EXEC } else { 0 };
             // SAFETY: a new private mapping wherever the kernel likes.
             match unsafe { crate::syscall!(libc::SYS_mmap, 0, slots * stride, rights, FLAGS, -1, 0) } {
                 Ok(start) => break start,
@@ -296,6 +296,21 @@ impl Class {
         let slab = Box::leak(Box::new(Slab { start, end: start + length, class: index, next }));
         SLABS.store(slab, Ordering::Release);
         Ok(())
+    }
+}
+
+/// Whether the program is marked to have code on its stacks (GCC's nested functions), or not marked at all.
+fn is_code() -> bool {
+    // SAFETY: the kernel's word about the program's own headers, which stay mapped.
+    unsafe {
+        let headers = libc::getauxval(libc::AT_PHDR) as *const libc::Elf64_Phdr;
+        let count = libc::getauxval(libc::AT_PHNUM) as usize;
+        if headers.is_null() {
+            return false;
+        }
+        let headers = core::slice::from_raw_parts(headers, count);
+        let mark = headers.iter().find(|header| header.p_type == libc::PT_GNU_STACK);
+        mark.is_none_or(|header| header.p_flags & libc::PF_X != 0)
     }
 }
 

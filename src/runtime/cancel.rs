@@ -12,7 +12,7 @@ use crate::kernel::real::real;
 
 use super::green::{Green, State, Wake};
 use super::hub::unpark;
-use super::{identity, parking};
+use super::{identity, parking, raise};
 
 /// Asks `target`, which has not ended and is not the caller, to cancel itself; ends its wait if that is a cancellation
 /// point.
@@ -33,7 +33,9 @@ pub fn note(target: &Green) {
 #[cold]
 pub(super) fn is_due(green: &Green) -> bool {
     let tcb = green.tcb();
-    identity::is_cancelled(tcb) && (!green.deaf.get() || identity::cancels_at_once(tcb))
+    let hears = !green.deaf.get() || identity::cancels_at_once(tcb);
+    // What is on its way is caught first.
+    identity::is_cancelled(tcb) && hears && !raise::is_unwinding(green)
 }
 
 /// `green`, which was asked, has its turn: acts if its type is asynchronous.

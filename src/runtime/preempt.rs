@@ -88,9 +88,16 @@ pub fn turn() -> Option<(u64, i32)> {
 pub fn uncut<T>(green: &Green, call: impl FnOnce() -> T) -> T {
     keep_off(green);
     let answer = call();
-    MAY_CUT.store(green.preemptible.get(), Ordering::Relaxed);
-    look_again();
+    resume();
     answer
+}
+
+/// The end of [`uncut`], or the running thread has left such a call otherwise.
+pub fn resume() {
+    if let Some(green) = this() {
+        MAY_CUT.store(green.preemptible.get(), Ordering::Relaxed);
+        look_again();
+    }
 }
 
 /// Either the helper sees the first store, or this sees that it sends.

@@ -30,7 +30,7 @@ use crate::kernel::{asan, log};
 use super::entry::{self, BEFORE, Buffer, Start};
 use super::green::{Green, State, Wake, this};
 use super::hub::unpark_next;
-use super::{fork, identity, signals};
+use super::{fork, identity, preempt, signals};
 
 /// GreenletExit.
 pub const EXIT: i32 = 0x1_0000;
@@ -125,7 +125,7 @@ pub fn is_due(green: &Green) -> bool {
 
 /// Whether something is on its way.
 #[inline(always)]
-fn is_unwinding(green: &Green) -> bool {
+pub(super) fn is_unwinding(green: &Green) -> bool {
     green.raise.flight.get().0 != 0
 }
 
@@ -180,6 +180,7 @@ pub fn again(green: &Green, raised: Raised) {
 pub fn unwind() -> ! {
     fork::unwinds();
     frames_go();
+    preempt::resume();
     let mut buffer: Buffer = [0; _];
     // SAFETY: libc writes the buffer, and unwinds to the one that was in force before. That one, which lies on a frame that
     // lives, is in force on the way; but a cleanup handler's, which is called by coming there, the one before it.
@@ -245,6 +246,7 @@ pub enum Outcome {
 /// `start` may be called now, on this thread, which is `green`.
 pub unsafe fn attempt(green: &Green, start: Start, arg: *mut c_void) -> Outcome {
     let outer = (green.raise.flight.replace((0, ptr::null())), green.raise.mask.replace(None));
+    let exits = identity::exits(green.tcb());
     // SAFETY: the caller's promise.
     let outcome = unsafe { entry::enter(start, arg) };
     // In a fork child the thread that forked is another one now.
@@ -255,7 +257,7 @@ pub unsafe fn attempt(green: &Green, start: Start, arg: *mut c_void) -> Outcome 
         (false, _) => Outcome::Returned(outcome.value()),
         (true, 0) => Outcome::Exits,
         // A handler on the way has exited.
-        _ if identity::exits(green.tcb()) => Outcome::Exits,
+        _ if !exits && identity::exits(green.tcb()) => Outcome::Exits,
         (true, code) => {
             if let Some(mask) = mask {
                 signals::set_mask(green, mask);

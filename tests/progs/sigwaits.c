@@ -152,7 +152,49 @@ static void left(void) {
     }
 }
 
+/* While main waits for all signals, threads have their own, and so have children that they make. */
+static volatile int own;
+static void owns(int sig) { own += sig == SIGUSR1 ? 1 : sig == SIGHUP ? 10 : 100; }
+static void *others(void *arg) {
+    sigset_t set, now;
+    int status;
+    sigemptyset(&set), sigaddset(&set, SIGUSR1), sigaddset(&set, SIGHUP);
+    must(signal(SIGUSR1, owns) == SIG_ERR ? -1 : 0), must(signal(SIGHUP, owns) == SIG_ERR ? -1 : 0);
+    zero(pthread_sigmask(SIG_UNBLOCK, &set, NULL));
+    must(raise(SIGUSR1));
+    zero(pthread_kill(pthread_self(), SIGHUP));
+    printf("own %d\n", own);
+    zero(pthread_sigmask(SIG_BLOCK, NULL, &now));
+    printf("blocked %d %d %d\n", sigismember(&now, SIGUSR1), sigismember(&now, SIGHUP), sigismember(&now, SIGTERM));
+    pid_t child = must(fork());
+    if (!child) {
+        sigemptyset(&set);
+        zero(pthread_sigmask(SIG_SETMASK, &set, NULL));
+        spawn(pauses, NULL);
+        breathe();
+        kill(getpid(), SIGTERM);
+        usleep(500000);
+        _exit(1);
+    }
+    check(must(waitpid(child, &status, 0)) == child);
+    printf("ended by %d\n", WTERMSIG(status));
+    must(kill(parent, SIGUSR2));
+    return arg;
+}
+static void while_main_waits(void) {
+    sigset_t all;
+    int sig;
+    parent = getpid();
+    sigfillset(&all);
+    zero(pthread_sigmask(SIG_BLOCK, &all, NULL));
+    pthread_t thread = spawn(others, NULL);
+    do zero(sigwait(&all, &sig));
+    while (sig == SIGCHLD);
+    printf("main %d\n", sig);
+    join(thread);
+}
+
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(by_thread), CASE(by_child), CASE(handler), CASE(ignored), CASE(maker), CASE(dropped), CASE(left)};
+    struct test tests[] = {CASE(by_thread), CASE(by_child), CASE(handler), CASE(ignored), CASE(maker), CASE(dropped), CASE(left), CASE(while_main_waits)};
     return RUN(argc, argv, tests);
 }

@@ -314,8 +314,7 @@ static void defaults(void) {
     pid_t pid = must(fork());
     if (!pid) {
         pthread_t thread = spawn(parks, NULL);
-        spawn(raises, (void *)SIGSTOP);
-        usleep(1000);
+        join(spawn(raises, (void *)SIGSTOP));
         must(sem_post(&gate));
         join(thread);
         _exit(9);

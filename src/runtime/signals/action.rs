@@ -13,7 +13,7 @@ use core::ffi::c_int;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
-use crate::kernel::signal::{self, Action};
+use crate::kernel::signal::{self, Action, bit};
 use crate::kernel::{Errno, Result};
 use crate::runtime::preempt;
 
@@ -108,6 +108,15 @@ pub fn set(sig: c_int, new: &Action) -> Result<Action> {
     if sig == libc::SIGKILL || sig == libc::SIGSTOP {
         return Err(Errno(libc::EINVAL));
     }
+    let old = install(sig, new);
+    // What is ignored does not wait (POSIX, sigaction).
+    if old.is_ok() && is_ignored(sig, new.handler) {
+        queue::drop_signal(sig);
+    }
+    old
+}
+
+fn install(sig: c_int, new: &Action) -> Result<Action> {
     let mask = signal::set_mask(!0);
     let old = TABLE[sig as usize].store(new, |before| {
         if sig == preempt::SIGNAL {
@@ -118,16 +127,53 @@ pub fn set(sig: c_int, new: &Action) -> Result<Action> {
         unsafe { signal::set_action(sig, &for_kernel(sig, new)) }.map(|kernel| as_wanted(kernel, before))
     });
     signal::set_mask(mask);
-    // What is ignored does not wait (POSIX, sigaction).
-    if old.is_ok() && is_ignored(sig, new.handler) {
-        queue::drop_signal(sig);
-    }
     old
 }
 
 fn is_ignored(sig: c_int, handler: usize) -> bool {
     let by_default = [libc::SIGCHLD, libc::SIGCONT, libc::SIGURG, libc::SIGWINCH].contains(&sig);
     handler == libc::SIG_IGN || handler == libc::SIG_DFL && by_default
+}
+
+/// Signals that have the wrapper without a handler, since a thread waits for them, or did. And those of them that are ignored.
+static WATCHED: AtomicU64 = AtomicU64::new(0);
+static WATCHED_IGNORED: AtomicU64 = AtomicU64::new(0);
+
+/// A thread waits for the signals in `set`, which others may not block: the wrapper is to see them, though they have no handler. (An
+/// ignored SIGCHLD does more than not to be heard, and is left alone.)
+pub(super) fn watch(set: u64) {
+    let new = set & !WATCHED.load(Ordering::Relaxed);
+    for sig in (1..=signal::LAST).filter(|sig| new & bit(*sig) != 0) {
+        if let Ok(action) = seen(sig)
+            && !action.is_handler()
+            && !(sig == libc::SIGCHLD && action.handler == libc::SIG_IGN)
+        {
+            WATCHED.fetch_or(bit(sig), Ordering::Relaxed);
+            if action.handler == libc::SIG_IGN {
+                WATCHED_IGNORED.fetch_or(bit(sig), Ordering::Relaxed);
+            }
+            let _ = install(sig, &action);
+        }
+    }
+}
+
+/// It waits no more. What acts by default may keep the wrapper, which does as much; not what is ignored.
+pub(super) fn watch_no_more(set: u64) {
+    let ignored = set & WATCHED_IGNORED.load(Ordering::Relaxed);
+    if ignored != 0 {
+        WATCHED_IGNORED.fetch_and(!ignored, Ordering::Relaxed);
+        WATCHED.fetch_and(!ignored, Ordering::Relaxed);
+        for sig in (1..=signal::LAST).filter(|sig| ignored & bit(*sig) != 0) {
+            if let Ok(action) = seen(sig) {
+                let _ = install(sig, &action);
+            }
+        }
+    }
+}
+
+/// `sig` has its default action in the kernel again.
+pub(super) fn unwatch(sig: c_int) {
+    WATCHED.fetch_and(!bit(sig), Ordering::Relaxed);
 }
 
 /// SA_RESETHAND: the default action is in force from here on.
@@ -152,6 +198,10 @@ static PREEMPTED: AtomicBool = AtomicBool::new(false);
 
 /// What is started from here on ignores the reserved signal too, if the program does. Nobody is preempted meanwhile.
 pub(super) fn ignore() {
+    each_ignored(|sig| {
+        // SAFETY: no handler.
+        let _ = unsafe { signal::set_action(sig, &wanted(sig)) };
+    });
     let wanted = wanted(preempt::SIGNAL);
     if wanted.handler == libc::SIG_IGN {
         // SAFETY: no handler.
@@ -162,6 +212,10 @@ pub(super) fn ignore() {
 
 /// The end of that.
 pub(super) fn hear() {
+    each_ignored(|sig| {
+        // SAFETY: the wrapper.
+        let _ = unsafe { signal::set_action(sig, &for_kernel(sig, &wanted(sig))) };
+    });
     if PREEMPTED.swap(false, Ordering::Relaxed) {
         let _ = preempt::install_handler();
     } else if wanted(preempt::SIGNAL).handler == libc::SIG_IGN {
@@ -170,8 +224,15 @@ pub(super) fn hear() {
     }
 }
 
+fn each_ignored(act: impl Fn(c_int)) {
+    let set = WATCHED_IGNORED.load(Ordering::Relaxed);
+    (1..=signal::LAST).filter(|sig| set & bit(*sig) != 0).for_each(act);
+}
+
 /// In a fork child, which is dormant.
 pub(super) fn unwrap_all() {
+    WATCHED.store(0, Ordering::Relaxed);
+    WATCHED_IGNORED.store(0, Ordering::Relaxed);
     for sig in 1..=signal::LAST {
         if let Ok(action) = signal::action(sig)
             && action.handler == wrapper as *const () as usize
@@ -189,7 +250,8 @@ fn permit(sig: c_int) -> Result<()> {
 }
 
 fn for_kernel(sig: c_int, new: &Action) -> Action {
-    if !new.is_handler() && (sig != libc::SIGSEGV || new.handler == libc::SIG_IGN) {
+    let watched = WATCHED.load(Ordering::Relaxed) & bit(sig) != 0;
+    if !new.is_handler() && !watched && (sig != libc::SIGSEGV || new.handler == libc::SIG_IGN) {
         return *new;
     }
     if new.flags & libc::SA_ONSTACK as usize != 0 && !FAULTS.contains(&sig) {
@@ -198,6 +260,9 @@ fn for_kernel(sig: c_int, new: &Action) -> Action {
     let mut flags = new.flags & !OURS | libc::SA_SIGINFO as usize;
     if sig == libc::SIGSEGV {
         flags |= libc::SA_ONSTACK as usize;
+    }
+    if !new.is_handler() {
+        flags |= libc::SA_RESTART as usize;
     }
     Action { handler: wrapper as *const () as usize, flags, ..*new }
 }

@@ -10,17 +10,12 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::kernel::signal::{self, bit};
 use crate::runtime::green::Green;
-use crate::runtime::hub::hub;
 use crate::runtime::preempt;
-
-use super::{children, threads};
 
 /// The mask that the hub's kernel thread has.
 static KERNEL: AtomicU64 = AtomicU64::new(0);
 /// No mask of a thread's.
 const UNKNOWN: u64 = bit(libc::SIGKILL);
-/// What is kept from all threads, since one waits for it that the kernel would ask first: see [`keep`].
-static KEPT: AtomicU64 = AtomicU64::new(0);
 /// The signals that all threads block; fewer, if a thread has ended since it was last counted.
 static ALL: AtomicU64 = AtomicU64::new(0);
 static RECOUNT: AtomicBool = AtomicBool::new(false);
@@ -102,47 +97,7 @@ pub(super) fn set(green: &Green, mask: u64) {
 /// Puts the mask of `green`, which is about to be on the processor or is, in force.
 #[inline(always)]
 pub(in crate::runtime) fn load(green: &Green) {
-    let kept = KEPT.load(Ordering::Relaxed);
-    if kept == 0 {
-        enforce(for_kernel(green.mask.get()));
-    } else {
-        load_without(green, 0);
-    }
-}
-
-/// The same, but for the signal `sig`, which is about to be sent to `green`.
-pub(super) fn load_for(green: &Green, sig: c_int) {
-    load_without(green, bit(sig));
-}
-
-#[cold]
-fn load_without(green: &Green, set: u64) {
-    if green.awaited.get() != 0 {
-        // Its wait is over, however it is left.
-        green.awaited.set(0);
-        keep();
-    }
-    enforce(for_kernel(green.mask.get() | KEPT.load(Ordering::Relaxed) & !set));
-}
-
-/// Some thread waits for other signals now. To wait for one opens it, though nobody gets it by a handler: and of all threads the
-/// kernel asks first the process's first one, for SIGCHLD the one that made the child.
-pub(super) fn keep() {
-    /// What is the running thread's own.
-    const NEVER: [c_int; 8] = [
-        libc::SIGSEGV,
-        libc::SIGBUS,
-        libc::SIGFPE,
-        libc::SIGILL,
-        libc::SIGTRAP,
-        libc::SIGSYS,
-        libc::SIGABRT,
-        libc::SIGPIPE,
-    ];
-    let child = bit(libc::SIGCHLD);
-    let makers = threads().any(|green| green.awaited.get() & child != 0 && children::has_made(green));
-    let own = NEVER.iter().fold(hub().first.awaited.get(), |set, sig| set & !bit(*sig));
-    KEPT.store(if makers { own | child } else { own }, Ordering::Relaxed);
+    enforce(for_kernel(green.mask.get()));
 }
 
 /// Lets all through that not all threads block: before the poller is asked.
@@ -152,7 +107,7 @@ pub(in crate::runtime) fn open() {
         RECOUNT.store(false, Ordering::Relaxed);
         ALL.store(unanimous(!0), Ordering::Relaxed);
     }
-    enforce(for_kernel(ALL.load(Ordering::Relaxed) | KEPT.load(Ordering::Relaxed)));
+    enforce(for_kernel(ALL.load(Ordering::Relaxed)));
 }
 
 /// Tells the kernel the whole mask of `green`, which is on the processor: what is started now inherits it.

@@ -97,9 +97,8 @@ pub fn deliver(green: &Green) -> Option<Wake> {
 /// Sends `sig` to `green`, which is on the processor and does not block it. The kernel must let it through now, also in a call
 /// that waits with another mask.
 fn resend(green: &Green, sig: c_int, info: &libc::siginfo_t) {
-    mask::load_for(green, sig);
-    wrapper::resend(sig, info);
     mask::load(green);
+    wrapper::resend(sig, info);
 }
 
 #[cold]
@@ -374,5 +373,6 @@ pub(super) fn handler_alive(green: &Green) -> bool {
 pub(super) fn handler_left(green: &Green) {
     mask::adopt(green, signal::mask());
     parking::abandon(green);
+    preempt::resume();
     green.hears();
 }

@@ -1,7 +1,8 @@
 //! Waiting for a signal without a handler: sigwait and its kin.
 //!
-//! What the waiter blocks, and everybody else, stays pending in the kernel and is taken from there; and what is kept from the
-//! others for it ([`mask::keep`]). That something has come there, a signalfd tells the poller; it is made at the first such wait.
+//! What the waiter blocks, and everybody else, stays pending in the kernel and is taken from there. That something has
+//! come there, a signalfd tells the poller; it is made at the first such wait. What others let through comes to the wrapper, also
+//! what has no handler ([`action::watch`]), and waits in our queue.
 //!
 //! Safety: on the hub's kernel thread alone.
 
@@ -18,7 +19,7 @@ use crate::runtime::{descriptors, poller, raise};
 use crate::syscall;
 
 use super::owners::Owner;
-use super::{mask, owner, queue, threads};
+use super::{action, children, owner, queue, threads};
 
 /// What the poller knows the signalfd by.
 pub(in crate::runtime) const TOKEN: u64 = u64::MAX - 1;
@@ -43,11 +44,12 @@ pub fn wait(green: &Green, set: u64, deadline: Deadline) -> Result<(c_int, libc:
         }
         watch(set)?;
         green.awaited.set(set);
-        mask::keep();
+        let asked_first = asked_first(green, set);
+        action::watch(asked_first);
         let over = |set, _| signal::pending() & set as u64 != 0;
         let wake = green.park(&Wait { over, a: set as usize, ..Wait::opaque("sigwait") }, deadline);
         green.awaited.set(0);
-        mask::keep();
+        action::watch_no_more(asked_first);
         match wake {
             _ if raise::is_due(green) => return Err(Errno::CANCELLED),
             Wake::Interrupted | Wake::Restart => return Err(Errno(libc::EINTR)),
@@ -55,6 +57,29 @@ pub fn wait(green: &Green, set: u64, deadline: Deadline) -> Result<(c_int, libc:
             Wake::Ready | Wake::TimedOut | Wake::Closed => {}
         }
     }
+}
+
+/// Of `set`, what the kernel would give to `green`, which waits for it, before it looks who else lets it through: to the
+/// process's first thread all that is sent to the process, to the maker of a child its SIGCHLD. What is the running thread's
+/// own (faults, abort, SIGPIPE, the clocks of processor time) is not.
+fn asked_first(green: &Green, set: u64) -> u64 {
+    const NEVER: [c_int; 11] = [
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGSYS,
+        libc::SIGABRT,
+        libc::SIGPIPE,
+        libc::SIGPROF,
+        libc::SIGVTALRM,
+        libc::SIGXCPU,
+    ];
+    let child = set & bit(libc::SIGCHLD);
+    let others = if green.is_first() { set & !child } else { 0 };
+    let child = if child != 0 && children::has_made(green) { child } else { 0 };
+    NEVER.iter().fold(others | child, |set, sig| set & !bit(*sig))
 }
 
 fn take(green: &Green, set: u64) -> Option<(c_int, libc::siginfo_t)> {

@@ -115,6 +115,10 @@ fn whose(green: &Green, sig: c_int, info: &mut siginfo_t, context: &ucontext_t) 
         return if now { Whose::Here } else { Whose::Thread(target) };
     }
     match running {
+        // Of the clocks of processor time the kernel tells the thread that ran.
+        Some(it) if is_clocks(sig, info) && !mask::blocks(it, sig) => {
+            if in_midst(it, context) || queue::holds(sig) { Whose::Thread(it) } else { Whose::Here }
+        }
         // Handlers may leave by longjmp, and what a row of ours has half done must not stay so.
         Some(it) if in_midst(it, context) => Whose::Process,
         Some(_) if from_here && (info.si_code == libc::SI_TKILL || sig == libc::SIGPIPE) => Whose::Here,
@@ -141,6 +145,10 @@ fn in_midst(green: &Green, context: &ucontext_t) -> bool {
 pub(super) fn is_fault(sig: c_int, info: &siginfo_t) -> bool {
     let kinds = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
     info.si_code > 0 && kinds.contains(&sig)
+}
+
+fn is_clocks(sig: c_int, info: &siginfo_t) -> bool {
+    info.si_code == libc::SI_KERNEL && [libc::SIGPROF, libc::SIGVTALRM, libc::SIGXCPU].contains(&sig)
 }
 
 /// Whether this process sent it (for SIGPIPE, the kernel in its name).
@@ -249,6 +257,7 @@ fn by_default(sig: c_int, info: &siginfo_t, wanted: usize) {
         let default = signal::Action { handler: libc::SIG_DFL, ..Default::default() };
         // SAFETY: no handler.
         let _ = unsafe { signal::set_action(sig, &default) };
+        action::unwatch(sig);
         if !is_fault(sig, info) {
             let _ = signal::send_here(sig, info);
         }

@@ -115,6 +115,28 @@ static void in_destructor(void) {
     eventlet_release(thread);
 }
 
+/* A cancellation waits as well: it acts when what is on its way was caught. */
+static void *cancelled_too(void *arg) {
+    int code = eventlet_try(cleaned, arg, NULL);
+    note(code == EVENTLET_USER ? "caught" : "what?");
+    eventlet_sleep(-1);
+    return arg;
+}
+static void *raises_later(void *thread) {
+    eventlet_sleep(0.002);
+    return N(pthread_cancel(*(pthread_t *)thread));
+}
+static void *is_raised_in(void *arg) {
+    pthread_t self = pthread_self();
+    check(eventlet_spawn_n(raises_later, &self) == 0);
+    check(eventlet_timeout_start(0.001, EVENTLET_USER) != NULL);
+    return cancelled_too(arg);
+}
+static void cancels(void) {
+    check(join(spawn(is_raised_in, "long")) == PTHREAD_CANCELED);
+    traced("in out caught");
+}
+
 /* libc's system() blocks SIGCHLD for its time. */
 static void *shells(void *command) { return N(system(command)); }
 static void masks(void) {
@@ -137,6 +159,6 @@ __attribute__((constructor)) static void before_main(void) {
 }
 
 int main(int argc, char **argv) {
-    struct test tests[] = {CASE(waits), CASE(replaced), CASE(late), CASE(in_destructor), CASE(masks), CASE(after_main), CASE(late_after_main)};
+    struct test tests[] = {CASE(waits), CASE(replaced), CASE(late), CASE(in_destructor), CASE(masks), CASE(cancels), CASE(after_main), CASE(late_after_main)};
     return RUN(argc, argv, tests);
 }
