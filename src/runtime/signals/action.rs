@@ -272,6 +272,8 @@ fn as_wanted(kernel: Action, wanted: Action) -> Action {
         return kernel;
     }
     let restorer = if wanted.restorer != 0 { wanted.restorer } else { kernel.restorer };
-    let flags = kernel.flags & !OURS | wanted.flags & OURS;
+    // Without a handler the wrapper restarts calls.
+    let ours = if wanted.is_handler() { OURS } else { OURS | libc::SA_RESTART as usize };
+    let flags = kernel.flags & !ours | wanted.flags & ours;
     Action { handler: wanted.handler, flags, restorer, mask: kernel.mask }
 }
