@@ -234,8 +234,13 @@ impl Connection {
     fn carry(&self, g: &Green) -> Option<Box<Failure>> {
         let mut rounds = 0;
         loop {
+            let opened = self.opened.get();
             // The borrow ends before the switch.
             let moved = self.round(&mut self.way.borrow_mut());
+            if !opened && self.opened.get() && moved.is_ok() {
+                // Who waits for the handshake is told of it first, whatever comes next.
+                g.yield_now();
+            }
             match moved {
                 Err(end) => return end,
                 Ok(true) => {
@@ -273,7 +278,9 @@ impl Connection {
             }
         }
         // Before the peer is heard: what it answers to our last part of a handshake comes after the handshake.
-        moved |= self.opens_now();
+        if self.opens_now() {
+            return Ok(true);
+        }
         if self.status() & status::TO_DELIVER == 0 && !way.ended {
             let mut failure = Failure::NONE;
             match self.receive(&mut failure) {
