@@ -44,10 +44,7 @@ pub unsafe fn read(green: &'static Green, fd: c_int, buffer: *mut c_void, n: usi
                 answer => return answer,
             }
         }
-        match read_any(&mut turn, buffer, n) {
-            NO_SOCKET => read_any(&mut reborn(turn, Side::Read)?, buffer, n),
-            answer => answer,
-        }
+        anew(turn, Side::Read, |turn| read_any(turn, buffer, n))
     }
 }
 
@@ -80,14 +77,9 @@ fn is_empty(buffers: *const iovec, count: c_int) -> bool {
 
 /// `readv`.
 pub unsafe fn readv(green: &'static Green, fd: c_int, buffers: *const iovec, count: c_int) -> Result<usize> {
-    let mut turn = Turn::new(green, fd, Side::Read, "readv")?;
+    let turn = Turn::new(green, fd, Side::Read, "readv")?;
     // SAFETY: the C function's contract.
-    unsafe {
-        match read_vector(&mut turn, buffers, count) {
-            NO_SOCKET => read_vector(&mut reborn(turn, Side::Read)?, buffers, count),
-            answer => answer,
-        }
-    }
+    unsafe { anew(turn, Side::Read, |turn| read_vector(turn, buffers, count)) }
 }
 
 unsafe fn read_vector(turn: &mut Turn, buffers: *const iovec, count: c_int) -> Result<usize> {
@@ -123,10 +115,7 @@ pub unsafe fn write(green: &'static Green, fd: c_int, buffer: *const c_void, n: 
                 answer => return answer,
             }
         }
-        match write_any(&mut turn, buffer, n) {
-            NO_SOCKET => write_any(&mut reborn(turn, Side::Write)?, buffer, n),
-            answer => answer,
-        }
+        anew(turn, Side::Write, |turn| write_any(turn, buffer, n))
     }
 }
 
@@ -157,14 +146,9 @@ unsafe fn write_any(turn: &mut Turn, buffer: *const c_void, n: usize) -> Result<
 
 /// `writev`.
 pub unsafe fn writev(green: &'static Green, fd: c_int, buffers: *const iovec, count: c_int) -> Result<usize> {
-    let mut turn = Turn::new(green, fd, Side::Write, "writev")?;
+    let turn = Turn::new(green, fd, Side::Write, "writev")?;
     // SAFETY: the C function's contract.
-    unsafe {
-        match write_vector(&mut turn, buffers, count) {
-            NO_SOCKET => write_vector(&mut reborn(turn, Side::Write)?, buffers, count),
-            answer => answer,
-        }
-    }
+    unsafe { anew(turn, Side::Write, |turn| write_vector(turn, buffers, count)) }
 }
 
 unsafe fn write_vector(turn: &mut Turn, buffers: *const iovec, count: c_int) -> Result<usize> {
@@ -202,6 +186,15 @@ pub fn is_plain_vector(fd: c_int, offset: libc::off_t, flags: c_int) -> bool {
 /// `write` on a SOCK_SEQPACKET socket ends a record; `send` does not.
 fn record_end(turn: &Turn) -> c_int {
     if turn.entry.has(flag::RECORDS) { libc::MSG_EOR } else { 0 }
+}
+
+/// Makes `call`, once more if the number is no socket any more.
+#[inline(always)]
+fn anew(mut turn: Turn, side: Side, call: impl Fn(&mut Turn) -> Result<usize>) -> Result<usize> {
+    match call(&mut turn) {
+        NO_SOCKET => call(&mut reborn(turn, side)?),
+        answer => answer,
+    }
 }
 
 /// What was known of the number is not so.

@@ -28,8 +28,6 @@ use super::identity;
 pub type Buffer = [usize; 13];
 /// Where the one before is.
 pub const BEFORE: usize = 9;
-/// Where the old handlers are.
-pub const HANDLERS: usize = 10;
 const MARK: usize = 0x5eed_0f7a_e4f7_a3e5;
 
 unsafe extern "C" {

@@ -80,7 +80,6 @@ fn until(g: &Green, barrier: usize, offset: usize, reached: impl Fn(u32) -> bool
         interruptible: false,
         cancellable: false,
         raises: true,
-        looks: false,
         ..Wait::opaque("pthread_barrier_wait")
     });
     let mut patience = Patience::new();

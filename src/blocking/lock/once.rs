@@ -53,7 +53,6 @@ fn wait_for_others(g: &Green, address: usize) -> Result<()> {
         interruptible: false,
         cancellable: false,
         raises: true,
-        looks: false,
         ..Wait::opaque("pthread_once")
     });
     let mut patience = Patience::new();

@@ -103,7 +103,6 @@ fn contended(g: &Green, lock: *mut c_void, side: Side, until: Until) -> Result<(
         interruptible: false,
         cancellable: false,
         raises: true,
-        looks: false,
         ..Wait::opaque(call)
     };
     let unseen = || load(address, SHARED) != 0;
